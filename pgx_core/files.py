@@ -1,0 +1,65 @@
+"""Writing results so that a file under its final name is always whole."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from pgx_core.errors import RunError
+
+
+def write_file(path: Path, content: bytes | str) -> None:
+    """Write `path` in one step: readers see the old file or the new one, never a part.
+
+    Raises:
+        RunError: the disk is full, or the folder cannot be written.
+    """
+    with atomic_path(path) as draft:
+        draft.write_bytes(content.encode() if isinstance(content, str) else content)
+
+
+@contextmanager
+def atomic_path(path: Path) -> Iterator[Path]:
+    """A draft path beside `path`; what the body writes there becomes `path` if the body succeeds.
+
+    The draft keeps the file's suffixes, since some writers choose the format by them.
+    """
+    with _draft_folder(path) as folder:
+        draft = folder / path.name
+        yield draft
+        with draft.open("rb") as file:
+            os.fsync(file.fileno())
+        draft.replace(path)
+
+
+@contextmanager
+def atomic_folder(path: Path) -> Iterator[Path]:
+    """A draft folder that replaces the folder `path` if the body succeeds, and vanishes if it fails."""
+    with _draft_folder(path) as folder:
+        draft = folder / path.name
+        draft.mkdir()
+        yield draft
+        if path.exists():
+            path.replace(folder / "replaced")
+        draft.replace(path)
+
+
+@contextmanager
+def _draft_folder(path: Path) -> Iterator[Path]:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        folder = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+    except OSError as error:
+        raise RunError(f"cannot write in '{path.parent}': {error.strerror}; choose another output folder") from error
+    try:
+        yield folder
+    except OSError as error:
+        raise RunError(
+            f"cannot write '{path}': {error.strerror}; free some space or choose another output folder"
+        ) from error
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,193 @@
+"""Policies: one Gaussian MLP, and a population of them as stacked parameters."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+LOG_2PI = math.log(2 * math.pi)
+
+
+class GaussianPolicy(nn.Module):
+    """A diagonal Gaussian over actions whose mean is a tanh MLP of the normalised observation.
+
+    The last `n_objectives` inputs are the one-hot objective; they pass the normaliser unchanged. A policy
+    that is not conditioned sees zeros there.
+    """
+
+    observation_mean: Tensor
+    observation_std: Tensor
+
+    def __init__(self, n_inputs: int, n_actions: int, hidden: tuple[int, ...] = (64, 64)) -> None:
+        super().__init__()
+        sizes = (n_inputs, *hidden, n_actions)
+        self.layers = nn.ModuleList(nn.Linear(i, o) for i, o in zip(sizes, sizes[1:], strict=False))
+        self.log_std = nn.Parameter(torch.zeros(n_actions))
+        self.register_buffer("observation_mean", torch.zeros(n_inputs))
+        self.register_buffer("observation_std", torch.ones(n_inputs))
+
+    def normalise(self, observations: Float[Tensor, "*B inputs"]) -> Float[Tensor, "*B inputs"]:
+        """The network's input: centred, scaled, clipped to +-10 standard deviations."""
+        return ((observations - self.observation_mean) / self.observation_std).clip(-10.0, 10.0)
+
+    def forward(self, observations: Float[Tensor, "*B inputs"]) -> Float[Tensor, "*B actions"]:
+        """The mean action, not yet clipped."""
+        hidden = self.normalise(observations)
+        for layer in self.layers[:-1]:
+            hidden = torch.tanh(layer(hidden))
+        mean: Tensor = self.layers[-1](hidden)
+        return mean
+
+    def log_prob(
+        self, observations: Float[Tensor, "*B inputs"], actions: Float[Tensor, "*B actions"]
+    ) -> Float[Tensor, "*B"]:
+        """log pi(a|s), summed over action dimensions."""
+        return gaussian_log_prob(self(observations), self.log_std, actions)
+
+
+def gaussian_log_prob(mean: Tensor, log_std: Tensor, actions: Tensor) -> Tensor:
+    """Log density of a diagonal Gaussian, summed over the last dimension."""
+    z = (actions - mean) * torch.exp(-log_std)
+    return -0.5 * (z.square() + 2 * log_std + LOG_2PI).sum(-1)
+
+
+def _gain(layer: int, n_layers: int, output_gain: float) -> float:
+    return output_gain if layer == n_layers - 1 else math.sqrt(2)
+
+
+class StackedMLP(nn.Module):
+    """P tanh MLPs of one shape, evaluated by one batched product per layer."""
+
+    def __init__(self, n_policies: int, sizes: tuple[int, ...], output_gain: float, seeds: tuple[int, ...]) -> None:
+        super().__init__()
+        self.weights = nn.ParameterList(
+            torch.empty(n_policies, i, o) for i, o in zip(sizes, sizes[1:], strict=False)
+        )
+        self.biases = nn.ParameterList(torch.zeros(n_policies, 1, o) for o in sizes[1:])
+        for policy, seed in enumerate(seeds):
+            generator = torch.Generator().manual_seed(seed)
+            for layer, weight in enumerate(self.weights):
+                gain = _gain(layer, len(self.weights), output_gain)
+                nn.init.orthogonal_(weight.data[policy], gain, generator=generator)
+
+    def forward(self, inputs: Float[Tensor, "P B inputs"]) -> Float[Tensor, "P B outputs"]:
+        """Every policy on its own batch."""
+        hidden = inputs
+        for layer, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
+            hidden = torch.baddbmm(bias, hidden, weight)
+            if layer < len(self.weights) - 1:
+                hidden = torch.tanh(hidden)
+        return hidden
+
+
+@dataclass(frozen=True)
+class NetworkSize:
+    """Shapes shared by a whole population."""
+
+    n_observations: int
+    n_objectives: int
+    n_actions: int
+    hidden: tuple[int, ...] = (64, 64)
+
+    @property
+    def n_inputs(self) -> int:
+        """Observation and one-hot objective."""
+        return self.n_observations + self.n_objectives
+
+
+class Population(nn.Module):
+    """P actor-critics with stacked parameters.
+
+    Every actor takes (observation, one-hot objective); the one-hot is zeroed for actors that are not
+    conditioned. Every critic sees it: the per-objective signal must survive even where the actor is blind
+    to the objective. The observation normaliser belongs to the policy and travels with it.
+    """
+
+    observation_mean: Tensor
+    observation_std: Tensor
+    observation_count: Tensor
+    conditioned: Tensor
+
+    def __init__(
+        self,
+        size: NetworkSize,
+        conditioned: tuple[bool, ...],
+        seeds: tuple[int, ...],
+        initial_std: float = 0.6,
+    ) -> None:
+        super().__init__()
+        n = len(conditioned)
+        self.size = size
+        self.actor = StackedMLP(n, (size.n_inputs, *size.hidden, size.n_actions), 0.01, seeds)
+        self.critic = StackedMLP(n, (size.n_inputs, *size.hidden, 1), 1.0, tuple(s + 1_000_003 for s in seeds))
+        # An actor that has not seen the objective starts blind to it, so a conditioned copy of it acts alike.
+        self.actor.weights[0].data[:, size.n_observations :] = 0.0
+        self.log_std = nn.Parameter(torch.full((n, 1, size.n_actions), math.log(initial_std)))
+        self.register_buffer("observation_mean", torch.zeros(n, 1, size.n_observations))
+        self.register_buffer("observation_std", torch.ones(n, 1, size.n_observations))
+        self.register_buffer("observation_count", torch.zeros(n, 1, 1))
+        self.register_buffer("conditioned", torch.tensor(conditioned, dtype=torch.float32).view(n, 1, 1))
+
+    @property
+    def n_policies(self) -> int:
+        """P."""
+        return self.log_std.shape[0]
+
+    def inputs(
+        self, observations: Float[Tensor, "P B observations"], one_hot: Float[Tensor, "P B objectives"]
+    ) -> tuple[Float[Tensor, "P B inputs"], Float[Tensor, "P B inputs"]]:
+        """Network inputs of (actor, critic)."""
+        normal = ((observations - self.observation_mean) / self.observation_std).clip(-10.0, 10.0)
+        return torch.cat([normal, one_hot * self.conditioned], -1), torch.cat([normal, one_hot], -1)
+
+    @torch.no_grad()
+    def update_normaliser(self, observations: Float[Tensor, "P B observations"], mask: Float[Tensor, "P B"]) -> None:
+        """Merge a batch into each policy's running mean and standard deviation (Chan et al. 1979)."""
+        weight = mask.unsqueeze(-1)
+        count = weight.sum(1, keepdim=True)
+        mean = (observations * weight).sum(1, keepdim=True) / count
+        variance = ((observations - mean).square() * weight).sum(1, keepdim=True) / count
+        total = self.observation_count + count
+        delta = mean - self.observation_mean
+        merged = (
+            self.observation_std.square() * self.observation_count
+            + variance * count
+            + delta.square() * self.observation_count * count / total
+        ) / total
+        self.observation_mean += delta * count / total
+        # The floor keeps a reading that never moved from being blown up when it first does.
+        self.observation_std.copy_(merged.sqrt().clip(min=1e-2))
+        self.observation_count.copy_(total)
+
+    def policy(self, index: int) -> GaussianPolicy:
+        """A copy of one actor as a plain module."""
+        size = self.size
+        policy = GaussianPolicy(size.n_inputs, size.n_actions, size.hidden)
+        with torch.no_grad():
+            for layer, weight, bias in zip(policy.layers, self.actor.weights, self.actor.biases, strict=True):
+                layer.weight.copy_(weight[index].T)
+                layer.bias.copy_(bias[index, 0])
+            policy.log_std.copy_(self.log_std[index, 0])
+            policy.observation_mean[: size.n_observations] = self.observation_mean[index, 0]
+            policy.observation_std[: size.n_observations] = self.observation_std[index, 0]
+        return policy
+
+
+@torch.no_grad()
+def clone_policy(source: Population, index: int, conditioned: tuple[bool, ...]) -> Population:
+    """A population whose every member starts as policy `index` of `source`, conditioned as given."""
+    n = len(conditioned)
+    clone = Population(source.size, conditioned, seeds=(0,) * n)
+    for name, target in list(clone.named_parameters()) + list(clone.named_buffers()):
+        if name != "conditioned":
+            target.copy_(dict(source.state_dict())[name][index].expand_as(target))
+    return clone
+
+
+def objective_one_hot(objectives: Int[Tensor, "*B"], n_objectives: int) -> Float[Tensor, "*B objectives"]:
+    """Which objective each sample pursues."""
+    return nn.functional.one_hot(objectives, n_objectives).float()
