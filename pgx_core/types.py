@@ -55,6 +55,29 @@ class Features:
 
 
 @dataclass(frozen=True)
+class SurrogateSolution:
+    """The predicted adaptation of the policy to each subset, in feature coordinates."""
+
+    steps: Float[np.ndarray, "m r"]
+    ridge: Float[np.ndarray, "m"]  # multiplier that keeps each step inside the trust radius
+    losses: Float[np.ndarray, "m"]  # weighted logistic loss on the fitted transitions
+    relative_lengths: Float[np.ndarray, "m"]  # |dtheta| / |theta*|
+
+
+@dataclass(frozen=True)
+class TaylorResiduals:
+    """How far the first-order log-ratio is from the real one, along some subsets' steps.
+
+    `residuals[s, l]` is the root mean square error of the prediction over the root mean square of the
+    real log-ratio, for subset s with its step scaled to relative length `lengths[l]`. The last column
+    belongs to the step itself, whose length differs by subset (`SurrogateSolution.relative_lengths`).
+    """
+
+    lengths: Float[np.ndarray, "l"]
+    residuals: Float[np.ndarray, "m l+1"]
+
+
+@dataclass(frozen=True)
 class SubsetScores:
     """How each objective fares when the policy adapts to each sampled subset.
 

@@ -1,0 +1,58 @@
+"""What a report shows: plain arrays, gathered by the pipeline."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from pgx_core.types import Affinity, Partition
+
+
+@dataclass(frozen=True)
+class MethodScores:
+    """One way to spend the same total environment steps, and how every objective fares under it."""
+
+    method: str  # "joint", "joint_id", "groups", "groups_id", "random", "cosine" or "specialists"
+    labels: np.ndarray  # [n] which policy serves each objective
+    scores: np.ndarray  # [n] mean score of an episode
+    errors: np.ndarray  # [n] standard error over evaluation episodes
+    steps: int  # environment steps spent in all, meta-training included
+    parameters: int  # actor parameters in all policies together
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Training progress of one method."""
+
+    method: str
+    steps: np.ndarray  # [t] environment steps, all policies together
+    scores: np.ndarray  # [t] mean episode score over the objectives
+
+
+@dataclass(frozen=True)
+class StageCost:
+    """What one stage took."""
+
+    stage: str
+    seconds: float
+    steps: int  # environment steps
+
+
+@dataclass(frozen=True)
+class ReportData:
+    """Everything on the page."""
+
+    suite: str
+    robot: str
+    seed: int
+    names: tuple[str, ...]
+    affinity: Affinity
+    partition: Partition
+    methods: tuple[MethodScores, ...]
+    curves: tuple[Curve, ...]
+    costs: tuple[StageCost, ...]
+    taylor_lengths: np.ndarray  # [l] relative step lengths |dtheta|/|theta*|
+    taylor_residuals: np.ndarray  # [m, l] relative error of the first-order log-ratio
+    step_lengths: np.ndarray  # [m] relative lengths of the fitted steps
+    command: str  # the command line that made the run
