@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import tempfile
@@ -31,21 +32,42 @@ def atomic_path(path: Path) -> Iterator[Path]:
     with _draft_folder(path) as folder:
         draft = folder / path.name
         yield draft
-        with draft.open("rb") as file:
-            os.fsync(file.fileno())
+        _sync(draft)
         draft.replace(path)
 
 
 @contextmanager
 def atomic_folder(path: Path) -> Iterator[Path]:
-    """A draft folder that replaces the folder `path` if the body succeeds, and vanishes if it fails."""
+    """A draft folder that replaces the folder `path` if the body succeeds, and vanishes if it fails.
+
+    Raises:
+        RunError: the disk is full, the place cannot be written, or `path` is a file.
+    """
     with _draft_folder(path) as folder:
-        draft = folder / path.name
+        draft, replaced = folder / path.name, folder / "replaced folder"
+        if path.exists() and not path.is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, "a file of that name is in the way")
         draft.mkdir()
         yield draft
+        for file in draft.rglob("*"):
+            _sync(file)
         if path.exists():
-            path.replace(folder / "replaced")
-        draft.replace(path)
+            path.replace(replaced)
+        try:
+            draft.replace(path)
+        except OSError:
+            if replaced.exists():
+                replaced.replace(path)
+            raise
+
+
+def _sync(path: Path) -> None:
+    """Bring `path` to the disk, so that a power cut after the rename does not leave an empty file."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 @contextmanager
@@ -54,12 +76,14 @@ def _draft_folder(path: Path) -> Iterator[Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
         folder = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
     except OSError as error:
-        raise RunError(f"cannot write in '{path.parent}': {error.strerror}; choose another output folder") from error
+        raise RunError(
+            f"cannot write in '{path.parent}': {error.strerror or error}; choose another output folder"
+        ) from error
     try:
         yield folder
     except OSError as error:
         raise RunError(
-            f"cannot write '{path}': {error.strerror}; free some space or choose another output folder"
+            f"cannot write '{path}': {error.strerror or error}; free some space or choose another output folder"
         ) from error
     finally:
         shutil.rmtree(folder, ignore_errors=True)

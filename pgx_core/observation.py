@@ -10,14 +10,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from pgx_core.contract import SENSOR_PREFIX, PolicyContract
+from pgx_core.contract import SENSOR_PREFIX, SOURCES, PolicyContract
 
 Array = Any  # a numpy array or a torch tensor
 
 
 @dataclass(frozen=True)
 class Readings:
-    """What the robot's sensors say now. Leading dimensions are the batch."""
+    """What the robot's sensors say now, as floating-point arrays. Leading dimensions are the batch."""
 
     joint_positions: Array  # [..., joints] rad or m, contract order
     joint_velocities: Array  # [..., joints]
@@ -42,22 +42,23 @@ def observe(contract: PolicyContract, readings: Readings, concatenate: Callable[
     """
     blocks = []
     for term in contract.observation:
-        block = _read(contract, readings, term.source)
-        if block is None or block.shape[-1] != term.size:
-            came = "nothing" if block is None else f"size {block.shape[-1]}"
+        block = _read(readings, term.source)
+        if block is None or tuple(block.shape[-1:]) != (term.size,):
+            came = "nothing" if block is None else f"shape {tuple(block.shape)}"
             raise ValueError(f"observation term '{term.source}': expected size {term.size}, got {came}")
+        # After the size check: a block of one joint would broadcast to all.
+        if term.source == "joint_positions":
+            block = block - _like(block, [joint.default for joint in contract.joints])
         blocks.append(block if term.scale == 1.0 else block * term.scale)
     return concatenate(blocks)
 
 
-def _read(contract: PolicyContract, readings: Readings, source: str) -> Array | None:
+def _read(readings: Readings, source: str) -> Array | None:
     if source.startswith(SENSOR_PREFIX):
         return readings.sensors.get(source.removeprefix(SENSOR_PREFIX))
-    if source == "joint_positions":
-        return readings.joint_positions - _like(readings.joint_positions, [j.default for j in contract.joints])
     if source == "projected_gravity":
         return None if readings.orientation is None else projected_gravity(readings.orientation)
-    value: Array | None = getattr(readings, source)
+    value: Array | None = getattr(readings, source) if source in SOURCES else None
     return value
 
 
@@ -82,6 +83,18 @@ def decode_action(contract: PolicyContract, action: Array) -> Array:
         for name in ("default", "scale", "lower", "upper")
     )
     return (default + scale * action.clip(-1.0, 1.0)).clip(lower, upper)
+
+
+def limit_rate(contract: PolicyContract, previous: Array, command: Array) -> Array:
+    """The command [..., joints], no further from the previous one than each joint can move in one tick.
+
+    Position commands only: velocity and effort commands have no rate limit of their own. It is part of the
+    trained system, not a patch on the robot: the simulation applies it too.
+    """
+    if contract.command_type != "position":
+        return command
+    reach = _like(command, [joint.velocity_limit / contract.control_rate for joint in contract.joints])
+    return previous + (command - previous).clip(-reach, reach)
 
 
 def _like(array: Array, values: list[float]) -> Array:

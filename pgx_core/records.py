@@ -5,6 +5,9 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import enum
+import json
+import math
+import reprlib
 import types
 import typing
 from collections.abc import Mapping
@@ -45,6 +48,58 @@ def from_plain(kind: type[T], data: Any, where: str = "") -> T:
     return typing.cast(T, _convert(kind, data, where or "top level"))
 
 
+def to_json(value: Any) -> str:
+    """A record as the text of a standard JSON file; equal records give equal texts.
+
+    Raises:
+        ConfigError: a number is NaN or infinite, or a value is none that JSON knows.
+    """
+    try:
+        return json.dumps(to_plain(value), indent=2, allow_nan=False) + "\n"
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"expected values that JSON can hold, got {_fault(to_plain(value), '') or error}") from error
+
+
+def parse_json(text: str, where: str) -> Any:
+    """The plain data of a standard JSON text.
+
+    Args:
+        text: the whole file.
+        where: the file's name, for messages.
+
+    Raises:
+        ConfigError: the text is no standard JSON: NaN, infinities and repeated keys are errors too.
+    """
+    try:
+        return json.loads(text, parse_constant=_finite, parse_float=_finite, object_pairs_hook=_unique)
+    except (ValueError, RecursionError) as error:
+        raise ConfigError(f"{where}: not standard JSON: {error}") from error
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(f"{text} is not a finite number")
+    return value
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    record = dict(pairs)
+    if len(record) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise ValueError(f"key '{next(name for name in record if names.count(name) > 1)}' occurs twice")
+    return record
+
+
+def _fault(plain: Any, where: str) -> str:
+    """Where the first value that JSON cannot hold is, and what it is."""
+    if isinstance(plain, dict | list):
+        items = plain.items() if isinstance(plain, dict) else enumerate(plain)
+        return next(filter(None, (_fault(item, f"{where}.{key}".lstrip(".")) for key, item in items)), "")
+    good = plain is None or isinstance(plain, str | int) or (isinstance(plain, float) and math.isfinite(plain))
+    return "" if good else f"{reprlib.repr(plain)} at '{where}'"
+
+
 def _convert(kind: Any, data: Any, where: str) -> Any:
     if dataclasses.is_dataclass(kind):
         return _convert_record(typing.cast(type, kind), data, where)
@@ -66,11 +121,19 @@ def _convert(kind: Any, data: Any, where: str) -> Any:
         return {key: _convert(arguments[1], value, f"{where}.{key}") for key, value in data.items()}
     if kind is float:
         _require(isinstance(data, int | float) and not isinstance(data, bool), data, where, "a number")
-        return float(data)
+        try:
+            return float(data)
+        except OverflowError as error:
+            raise ConfigError(f"{where}: expected a number that a float can hold, got {reprlib.repr(data)}") from error
     if kind is int:
         return _require(isinstance(data, int) and not isinstance(data, bool), data, where, "a whole number")
     if kind is Any:
         return data
+    if kind is Path:
+        return Path(_require(isinstance(data, str | Path), data, where, "a path"))
+    if isinstance(kind, type) and issubclass(kind, enum.Enum):
+        choices = {member.value: member for member in kind}
+        return choices[_require(data in choices, data, where, f"one of {', '.join(map(repr, choices))}")]
     return _require(isinstance(data, kind), data, where, f"a {kind.__name__}")
 
 
@@ -111,5 +174,5 @@ def _convert_union(choices: tuple[Any, ...], data: Any, where: str) -> Any:
 
 def _require(condition: bool, data: Any, where: str, expected: str) -> Any:
     if not condition:
-        raise ConfigError(f"{where}: expected {expected}, got {data!r}")
+        raise ConfigError(f"{where}: expected {expected}, got {reprlib.repr(data)}")
     return data

@@ -52,6 +52,7 @@ class Features:
     names: tuple[str, ...]
     parameter_norm: float  # |theta*|, the yardstick of the trust radius
     energy: float  # share of the squared gradient length that the r coordinates keep, 0 to 1
+    step_length: float = 1.0  # |dtheta| of a step with |z| = 1; sqrt(p/d) in the mean for a d-column `projection`
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,1 @@
+"""Plots, pictures of the robot, and one HTML page that says what a run found."""

@@ -20,6 +20,11 @@ class MethodScores:
     steps: int  # environment steps spent in all, meta-training included
     parameters: int  # actor parameters in all policies together
 
+    @property
+    def policies(self) -> int:
+        """How many policies serve the objectives."""
+        return len(np.unique(self.labels))
+
 
 @dataclass(frozen=True)
 class Curve:

@@ -1,0 +1,141 @@
+"""Group the objectives into k groups, or find out how many groups the affinities support."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+from jaxtyping import Float, Int
+from sklearn.metrics import adjusted_rand_score
+
+from pgx_core.clustering.partitions import check_groupable, partition_values
+from pgx_core.clustering.search import search_partitions
+from pgx_core.clustering.strategies import Strategy, sdp_groups
+from pgx_core.errors import ConfigError
+from pgx_core.types import Affinity, Partition
+
+NOISE_SIGMAS = 2.0  # deviations above the mean gain in pure noise that a grouping must exceed
+
+
+@dataclass(frozen=True)
+class ClusteringConfig:
+    """How many groups, and what counts as evidence for them."""
+
+    k: int | Literal["auto"] = "auto"  # 1 to the number of objectives n
+    k_max: int | None = None  # auto: most groups considered, 1 to n-1; None: n/2, rounded up
+    stability_threshold: float = 0.8  # auto: least mean adjusted Rand index, 0 to 1
+    bootstrap: int = 40  # replicates that are grouped anew to measure stability and noise, >= 2
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class ClusteringTable:
+    """What each number of groups is worth: the evidence behind the choice of k."""
+
+    ks: Int[np.ndarray, "K"]
+    labels: Int[np.ndarray, "K n"]
+    values: Float[np.ndarray, "K"]  # the discrete objective
+    gains: Float[np.ndarray, "K"]  # value minus that of one group
+    errors: Float[np.ndarray, "K"]  # standard error of the gain
+    noise: Float[np.ndarray, "K"]  # gain that pure noise of the affinities' size rarely exceeds
+    stability: Float[np.ndarray, "K"]  # mean adjusted Rand index against the replicates; NaN for k = 1 and k = n
+
+
+@dataclass(frozen=True)
+class ClusteringResult:
+    """The chosen partition, and the table it was chosen from."""
+
+    partition: Partition
+    table: ClusteringTable
+
+
+def cluster(affinity: Affinity, config: ClusteringConfig, strategy: Strategy = sdp_groups) -> ClusteringResult:
+    """Partition the objectives.
+
+    With k = "auto", k > 1 groups must gain more than grouping pure noise would, and come out alike from most
+    bootstrap replicates. Of those k the smallest is taken whose value is within one standard error of the best;
+    if there is none, one policy is as good, and k = 1.
+
+    Raises:
+        ConfigError: a setting is out of range, a pair was never sampled together, or there are no replicates.
+    """
+    ks = _checked_ks(affinity, config)
+    partitions = [strategy(affinity, k, config.seed) for k in ks]
+    gains = np.stack([_gains(affinity.replicates, p.labels, p.k) for p in partitions])
+    table = _measure(affinity, config, partitions, gains)
+    chosen = _choose(table, gains, config.stability_threshold) if config.k == "auto" else 0
+    return ClusteringResult(replace(partitions[chosen], stability=float(table.stability[chosen])), table)
+
+
+def _measure(
+    affinity: Affinity, config: ClusteringConfig, partitions: list[Partition], gains: Float[np.ndarray, "K b"]
+) -> ClusteringTable:
+    """One row of evidence per partition; `gains` are theirs on the replicates."""
+    replicates = affinity.replicates[: config.bootstrap]
+    return ClusteringTable(
+        ks=np.array([p.k for p in partitions]),
+        labels=np.stack([p.labels for p in partitions]),
+        values=np.array([p.value for p in partitions]),
+        gains=np.array([float(_gains(affinity.matrix, p.labels, p.k)) for p in partitions]),
+        errors=gains.std(1, ddof=1),
+        noise=np.array([_noise(replicates, p.k, config.seed) for p in partitions]),
+        stability=np.array([_stability(replicates, p, config.seed) for p in partitions]),
+    )
+
+
+def _choose(table: ClusteringTable, gains: Float[np.ndarray, "K b"], threshold: float) -> int:
+    """Row of the chosen k; row 0 is k = 1."""
+    # NaN is below every threshold: k = 1 and k = n come out alike from anything, which proves nothing.
+    eligible = np.flatnonzero((table.stability >= threshold) & (table.gains > table.noise))
+    if not len(eligible):
+        return 0
+    best = eligible[table.values[eligible].argmax()]
+    errors = (gains[best] - gains).std(1, ddof=1)
+    return int(next(row for row in eligible if table.values[best] - table.values[row] <= errors[row]))
+
+
+def _gains(
+    matrices: Float[np.ndarray, "*B n n"], labels: Int[np.ndarray, "*B n"], k: int
+) -> Float[np.ndarray, "*B"]:
+    """Value of a partition minus that of one group, on each matrix."""
+    return partition_values(matrices, labels, k) - partition_values(matrices, np.zeros_like(labels), 1)
+
+
+def _noise(replicates: Float[np.ndarray, "b n n"], k: int, seed: int) -> float:
+    """The gain of the best k groups in matrices that hold only the estimation's noise.
+
+    A replicate minus the mean of all is such a matrix. The best of many partitions gains on it too, and a real
+    grouping must gain more: the reasoning of the gap statistic (Tibshirani, Walther and Hastie 2001).
+    """
+    noise = replicates - replicates.mean(0)
+    found = search_partitions(noise, np.zeros((0, noise.shape[1]), dtype=np.int64), k, seed)
+    gains = _gains(noise, found, k)
+    return float(gains.mean() + NOISE_SIGMAS * gains.std(ddof=1))
+
+
+def _stability(replicates: Float[np.ndarray, "b n n"], partition: Partition, seed: int) -> float:
+    """Mean adjusted Rand index of the replicates' best partitions against this one."""
+    if partition.k in (1, len(partition.labels)):
+        return float("nan")
+    # Local search from this partition and random ones finds what the strategy would, at a hundredth of the time.
+    found = search_partitions(replicates, partition.labels[None], partition.k, seed)
+    return float(np.mean([adjusted_rand_score(partition.labels, labels) for labels in found]))
+
+
+def _checked_ks(affinity: Affinity, config: ClusteringConfig) -> tuple[int, ...]:
+    """The numbers of groups to consider."""
+    n = len(affinity.names)
+    if config.bootstrap < 2 or len(affinity.replicates) < 2:
+        raise ConfigError(
+            f"expected at least 2 bootstrap replicates, got {len(affinity.replicates)} and bootstrap={config.bootstrap}"
+        )
+    if not 0 <= config.stability_threshold <= 1:
+        raise ConfigError(f"expected a stability threshold between 0 and 1, got {config.stability_threshold}")
+    check_groupable(affinity, config.k if config.k != "auto" else 1)
+    if config.k != "auto":
+        return (config.k,)
+    k_max = config.k_max if config.k_max is not None else (n + 1) // 2
+    if not 1 <= k_max <= max(1, n - 1):
+        raise ConfigError(f"expected k_max between 1 and {max(1, n - 1)} for {n} objectives, got {k_max}")
+    return tuple(range(1, k_max + 1))

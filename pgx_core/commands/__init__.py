@@ -1,0 +1,1 @@
+"""One file per command of `pgx`: arguments in, one call, a few lines out."""

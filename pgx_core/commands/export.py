@@ -1,0 +1,22 @@
+"""`pgx export`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import tyro
+
+from pgx_core.export.bundle import write_bundle
+from pgx_core.run import read_run
+from pgx_core.stages import bundle_contents
+
+
+def main(run: tyro.conf.Positional[Path], out: Path | None = None) -> None:
+    """Write a finished run's bundle.
+
+    Args:
+        run: run folder.
+        out: bundle folder; `bundle` in the run folder where not given.
+    """
+    found = read_run(run)
+    print(write_bundle(out or found.path("bundle"), bundle_contents(found)))

@@ -1,0 +1,21 @@
+"""`pgx report`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import tyro
+
+from pgx_core.run import read_run
+from pgx_core.stages import report
+
+
+def main(run: tyro.conf.Positional[Path]) -> None:
+    """Write a finished run's report again.
+
+    Args:
+        run: run folder.
+    """
+    found = read_run(run)
+    report(found)
+    print(found.path("report/report.html"))

@@ -1,0 +1,36 @@
+"""`pgx train`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import torch
+import tyro
+
+from pgx_core.pipeline import train
+from pgx_core.run import RunConfig, open_run
+from pgx_core.stages import summary
+
+
+def main(
+    suite: tyro.conf.Positional[str],
+    out: Path | None = None,
+    from_stage: Annotated[str | None, tyro.conf.arg(name="from")] = None,
+    to_stage: Annotated[str | None, tyro.conf.arg(name="to")] = None,
+    config: Annotated[RunConfig, tyro.conf.arg(name="")] = RunConfig(),  # noqa: B008 (frozen)
+) -> None:
+    """Find the groups of a suite, train a policy for each, export and report. The same command resumes.
+
+    Args:
+        suite: name of an embedded suite (see `pgx suites`), or FILE.py:VARIABLE.
+        out: run folder; runs/SUITE where not given.
+        from_stage: run this stage and all after it again.
+        to_stage: stop after this stage.
+        config: settings.
+    """
+    torch.set_num_threads(1)
+    run = open_run(out or Path("runs") / suite.rpartition("/")[-1].replace(".py:", "_"), suite, config)
+    train(run, from_stage, to_stage)
+    if to_stage is None:
+        print(summary(run))

@@ -1,0 +1,50 @@
+"""From a policy and what it did to groups of objectives: the method itself, for any trainer.
+
+Nothing here knows how the policy was trained. Whoever trains elsewhere needs only a torch module with
+`log_prob(observations, actions)` and arrays of observations, actions, advantages and objective indices.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from torch import nn
+
+from pgx_core.affinity.matrix import AffinityConfig, estimate_affinity
+from pgx_core.affinity.subsets import SubsetConfig, sample_subsets
+from pgx_core.clustering.auto import ClusteringConfig, cluster
+from pgx_core.gradients.features import FeatureConfig, compute_features
+from pgx_core.surrogate.scores import score_subsets
+from pgx_core.surrogate.solve import SurrogateConfig, solve_subsets
+from pgx_core.surrogate.split import split_episodes
+from pgx_core.types import Partition, Transitions
+
+
+@dataclass(frozen=True)
+class GroupingConfig:
+    """Settings of the estimate, stage by stage."""
+
+    features: FeatureConfig = field(default_factory=FeatureConfig)
+    surrogate: SurrogateConfig = field(default_factory=SurrogateConfig)
+    subsets: SubsetConfig = field(default_factory=SubsetConfig)
+    affinity: AffinityConfig = field(default_factory=AffinityConfig)
+    clustering: ClusteringConfig = field(default_factory=ClusteringConfig)
+
+
+def group_objectives(policy: nn.Module, transitions: Transitions, config: GroupingConfig | None = None) -> Partition:
+    """Which objectives belong together (PolicyGradEx, arXiv 2511.12779, Algorithm 1 up to the training).
+
+    Args:
+        policy: trained on all objectives; `policy.log_prob(observations [N, inputs], actions [N, actions])`
+            returns [N].
+        transitions: what that policy did on each objective (some thousand transitions each), and the
+            advantage of each action, from a critic that sees the objective.
+        config: settings; the defaults are those of `pgx train`.
+    """
+    config = config or GroupingConfig()
+    features = compute_features(policy, transitions, config.features).features
+    subsets = sample_subsets(len(transitions.names), config.subsets)
+    fitted = split_episodes(features, config.surrogate.held_out, config.surrogate.seed)
+    solution = solve_subsets(features, subsets, fitted, config.surrogate)
+    scores = score_subsets(features, subsets, solution, ~fitted, config.surrogate.blocks)
+    return cluster(estimate_affinity(scores, config.affinity), config.clustering).partition

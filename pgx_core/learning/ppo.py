@@ -1,0 +1,137 @@
+"""Proximal policy optimisation of a population: P policies learn at once from one batch of worlds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from pgx_core.learning.advantages import generalised_advantages, normalise_per_objective
+from pgx_core.learning.layout import Layout
+from pgx_core.learning.network import Population, gaussian_log_prob
+
+
+@dataclass(frozen=True)
+class PPOConfig:
+    """PPO (Schulman et al. 2017). The same for every policy of a population."""
+
+    horizon: int = 24  # control steps per iteration in each world
+    epochs: int = 4  # passes over each iteration's data
+    minibatches: int = 4  # gradient steps per pass
+    learning_rate: float = 2e-3  # Adam; falls linearly to a tenth over the training
+    discount: float = 0.97  # gamma per control step
+    trace: float = 0.9  # lambda of GAE
+    clip: float = 0.2  # trust region of the probability ratio
+    value_weight: float = 1.0
+    entropy_weight: float = 0.0
+    minimum_std: float = 0.1  # entropy floor: exploration noise never falls below it
+    max_gradient_norm: float = 1.0  # per policy
+
+
+@dataclass(frozen=True)
+class Batch:
+    """One iteration's experience. T steps, P policies, B slots."""
+
+    actor_inputs: Float[Tensor, "T P B inputs"]
+    critic_inputs: Float[Tensor, "T P B inputs"]
+    actions: Float[Tensor, "T P B actions"]
+    log_probs: Float[Tensor, "T P B"]
+    values: Float[Tensor, "T P B"]
+    next_values: Float[Tensor, "T P B"]
+    rewards: Float[Tensor, "T P B"]
+    terminated: Bool[Tensor, "T P B"]
+    ended: Bool[Tensor, "T P B"]
+
+
+@dataclass(frozen=True)
+class UpdateMetrics:
+    """Means over the last pass, one value per policy."""
+
+    policy_loss: Float[Tensor, "P"]
+    value_loss: Float[Tensor, "P"]
+    entropy: Float[Tensor, "P"]
+    divergence: Float[Tensor, "P"]  # KL(old || new), estimated
+
+
+def advantages_of(batch: Batch, layout: Layout, n_objectives: int, config: PPOConfig) -> tuple[Tensor, Tensor]:
+    """(normalised advantages, value targets), each [T, P, B].
+
+    Rewards are scaled by 1 - gamma, so that values have the size of one step's reward whatever gamma is.
+    """
+    advantages = generalised_advantages(
+        batch.rewards * (1.0 - config.discount),
+        batch.values,
+        batch.next_values,
+        batch.terminated,
+        batch.ended,
+        config.discount,
+        config.trace,
+    )
+    one_hot = torch.nn.functional.one_hot(layout.slot_objectives, n_objectives)
+    membership = one_hot * layout.mask.unsqueeze(-1)
+    return normalise_per_objective(advantages, membership), advantages + batch.values
+
+
+def update(
+    population: Population,
+    optimiser: torch.optim.Optimizer,
+    batch: Batch,
+    layout: Layout,
+    config: PPOConfig,
+    generator: torch.Generator,
+) -> UpdateMetrics:
+    """One PPO iteration: several passes over the batch in minibatches."""
+    advantages, targets = advantages_of(batch, layout, population.size.n_objectives, config)
+    weight = layout.mask.expand_as(advantages)
+    data = [
+        tensor.transpose(0, 1).flatten(1, 2)  # [T, P, B, ...] to [P, T * B, ...]
+        for tensor in (
+            batch.actor_inputs, batch.critic_inputs, batch.actions, batch.log_probs, advantages, targets, weight
+        )
+    ]  # fmt: skip
+    n = data[0].shape[1]
+    collected = []
+    for epoch in range(config.epochs):
+        for chosen in torch.randperm(n, generator=generator).chunk(config.minibatches):
+            loss, metrics = _loss(population, [tensor[:, chosen] for tensor in data], config)
+            optimiser.zero_grad(set_to_none=True)
+            loss.backward()  # type: ignore[no-untyped-call]
+            clip_gradients(population, config.max_gradient_norm)
+            optimiser.step()
+            floor_entropy(population, config.minimum_std)
+            if epoch == config.epochs - 1:
+                collected.append(metrics)
+    return UpdateMetrics(*torch.stack(collected).mean(0).unbind(0))
+
+
+def _loss(population: Population, data: list[Tensor], config: PPOConfig) -> tuple[Tensor, Tensor]:
+    actor_inputs, critic_inputs, actions, old_log_probs, advantages, targets, weight = data
+    weight = weight / weight.sum(1, keepdim=True).clip(min=1.0)
+    log_ratio = gaussian_log_prob(population.actor(actor_inputs), population.log_std, actions) - old_log_probs
+    ratio = log_ratio.exp()
+    clipped = ratio.clip(1.0 - config.clip, 1.0 + config.clip)
+    policy_loss = -(torch.minimum(ratio * advantages, clipped * advantages) * weight).sum(1)
+    value_loss = ((population.critic(critic_inputs).squeeze(-1) - targets).square() * weight).sum(1)
+    entropy = population.log_std.sum((1, 2))  # up to a constant
+    # Losses are summed over policies: each parameter belongs to one, so each gets its own gradient.
+    loss = (policy_loss + config.value_weight * value_loss - config.entropy_weight * entropy).sum()
+    divergence = ((ratio - 1.0 - log_ratio) * weight).sum(1)  # Schulman's low-variance estimate
+    return loss, torch.stack([policy_loss, value_loss, entropy, divergence]).detach()
+
+
+@torch.no_grad()
+def clip_gradients(population: Population, maximum: float) -> None:
+    """Scale each policy's gradient to at most `maximum`, independently of its siblings."""
+    gradients = [parameter.grad for parameter in population.parameters() if parameter.grad is not None]
+    norms = torch.stack([gradient.square().flatten(1).sum(1) for gradient in gradients]).sum(0).sqrt()
+    factor = (maximum / (norms + 1e-8)).clip(max=1.0)
+    for gradient in gradients:
+        gradient *= factor.view(-1, 1, 1)
+
+
+@torch.no_grad()
+def floor_entropy(population: Population, minimum_std: float) -> None:
+    """Keep the exploration noise above its floor."""
+    population.log_std.clamp_(min=torch.tensor(minimum_std).log().item())

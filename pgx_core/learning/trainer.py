@@ -1,0 +1,167 @@
+"""The training loop of a population: collect, update, record, checkpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from pgx_core.learning.layout import Layout
+from pgx_core.learning.network import Population, gaussian_log_prob, objective_one_hot
+from pgx_core.learning.ppo import Batch, PPOConfig, UpdateMetrics, update
+
+
+class WorldStep(Protocol):
+    """What the trainer reads of a simulation's step; see `simulation.Step`."""
+
+    observations: Tensor
+    final_observations: Tensor
+    rewards: Tensor
+    scores: Tensor
+    terminated: Tensor
+    truncated: Tensor
+
+
+class Worlds(Protocol):
+    """What the trainer needs of a simulation."""
+
+    diverged_count: int
+
+    def reset(self) -> Tensor:
+        """Start every world."""
+        ...
+
+    def step(self, actions: Tensor) -> Any:
+        """Advance every world."""
+        ...
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything needed to continue."""
+        ...
+
+    def load_state_dict(self, state: dict[str, Any]) -> Tensor:
+        """Continue; returns the observations."""
+        ...
+
+
+@dataclass(frozen=True)
+class Iteration:
+    """What one iteration of training showed."""
+
+    steps: int  # environment steps so far, all policies together
+    scores: Float[Tensor, "P n"]  # mean score per step of each policy on each objective; NaN where it has none
+    update: UpdateMetrics
+    action_std: Float[Tensor, "P"]
+    diverged: int  # worlds whose physics broke so far
+
+
+class Trainer:
+    """Trains a population in a simulation. All hidden state is in `state_dict`."""
+
+    def __init__(
+        self, population: Population, worlds: Worlds, layout: Layout, config: PPOConfig, total_steps: int, seed: int
+    ) -> None:
+        """Args: `total_steps` counts environment steps of all policies together; the last iteration may pass it."""
+        self.population = population
+        self.worlds = worlds
+        self.layout = layout
+        self.config = config
+        self.total_steps = total_steps
+        self.steps = 0
+        self._optimiser = torch.optim.Adam(population.parameters(), lr=config.learning_rate, eps=1e-5)
+        self._generator = torch.Generator().manual_seed(seed)
+        self._observations = layout.gather(worlds.reset())
+        n_objectives = population.size.n_objectives
+        self._one_hot = objective_one_hot(layout.slot_objectives, n_objectives)
+        self._membership = self._one_hot * layout.mask.unsqueeze(-1)
+
+    @property
+    def finished(self) -> bool:
+        """Whether all steps are spent."""
+        return self.steps >= self.total_steps
+
+    def iterate(self) -> Iteration:
+        """Collect one horizon in every world and learn from it."""
+        self._set_learning_rate()
+        batch, scores = self._collect()
+        metrics = update(self.population, self._optimiser, batch, self.layout, self.config, self._generator)
+        self.steps += self.config.horizon * len(self.layout.objectives)
+        return Iteration(
+            steps=self.steps,
+            scores=scores,
+            update=metrics,
+            action_std=self.population.log_std.detach().exp().mean((1, 2)),
+            diverged=self.worlds.diverged_count,
+        )
+
+    @torch.no_grad()
+    def _collect(self) -> tuple[Batch, Float[Tensor, "P n"]]:
+        population, layout = self.population, self.layout
+        columns: list[tuple[Tensor, ...]] = []
+        scores = torch.zeros_like(layout.mask)
+        seen = []
+        for _ in range(self.config.horizon):
+            actor_inputs, critic_inputs = population.inputs(self._observations, self._one_hot)
+            mean = population.actor(actor_inputs)
+            noise = torch.randn(mean.shape, generator=self._generator)
+            actions = mean + noise * population.log_std.exp()
+            log_probs = gaussian_log_prob(mean, population.log_std, actions)
+            step = self.worlds.step(layout.scatter(actions))
+            ended = layout.gather(step.terminated | step.truncated)
+            final = layout.gather(step.final_observations)
+            columns.append(
+                (actor_inputs, critic_inputs, actions, log_probs, final,
+                 layout.gather(step.rewards), layout.gather(step.terminated), ended)
+            )  # fmt: skip
+            scores += layout.gather(step.scores)
+            seen.append(self._observations)
+            self._observations = layout.gather(step.observations)
+        stacked = [torch.stack(column) for column in zip(*columns, strict=True)]
+        actor_inputs, critic_inputs, actions, log_probs, final, rewards, terminated, ended = stacked
+        values, next_values = self._values(critic_inputs, final)
+        population.update_normaliser(torch.cat(seen, 1), layout.mask.repeat(1, len(seen)))
+        per_objective = torch.einsum("pb,pbn->pn", scores, self._membership) / self._membership.sum(1)
+        batch = Batch(actor_inputs, critic_inputs, actions, log_probs, values, next_values, rewards, terminated, ended)
+        return batch, per_objective / self.config.horizon
+
+    def _values(self, critic_inputs: Tensor, final: Tensor) -> tuple[Tensor, Tensor]:
+        """V before and after each step. Where no episode ended, `after` is the next step's `before`."""
+        horizon = len(critic_inputs)
+        one_hot = self._one_hot.expand(horizon, *self._one_hot.shape)
+        _, final_inputs = self.population.inputs(final, one_hot)
+        both = torch.cat([critic_inputs, final_inputs]).transpose(0, 1).flatten(1, 2)  # [P, 2 T B, inputs]
+        values = self.population.critic(both).squeeze(-1).unflatten(1, (2 * horizon, -1)).transpose(0, 1)
+        return values[:horizon], values[horizon:]
+
+    def _set_learning_rate(self) -> None:
+        progress = min(self.steps / self.total_steps, 1.0)
+        for group in self._optimiser.param_groups:
+            group["lr"] = self.config.learning_rate * (1.0 - 0.9 * progress)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything `load_state_dict` needs to continue bit for bit."""
+        return {
+            "population": self.population.state_dict(),
+            "optimiser": self._optimiser.state_dict(),
+            "generator": self._generator.get_state(),
+            "worlds": self.worlds.state_dict(),
+            "steps": self.steps,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue a saved training."""
+        self.population.load_state_dict(state["population"])
+        self._optimiser.load_state_dict(state["optimiser"])
+        self._generator.set_state(state["generator"])
+        self._observations = self.layout.gather(self.worlds.load_state_dict(state["worlds"]))
+        self.steps = state["steps"]
+
+
+def run(trainer: Trainer, on_iteration: Callable[[Iteration], None]) -> None:
+    """Train to the end, handing every iteration to `on_iteration`."""
+    while not trainer.finished:
+        on_iteration(trainer.iterate())

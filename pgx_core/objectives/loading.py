@@ -1,0 +1,66 @@
+"""Find a suite by name, or in a user's own Python file."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import importlib.util
+import sys
+import traceback
+from pathlib import Path
+from types import ModuleType
+
+from pgx_core.errors import SuiteError
+from pgx_core.objectives.objective import Suite
+from pgx_core.objectives.suites import SUITES
+
+
+def load_suite(reference: str) -> Suite:
+    """The embedded suite of that name, or `FILE.py:VARIABLE` from the user's file.
+
+    Raises:
+        SuiteError: there is no such suite, or the file fails.
+    """
+    if ".py" in reference:
+        path, _, variable = reference.partition(":")
+        return _from_file(Path(path), variable or "suite")
+    if reference in SUITES:
+        return SUITES[reference]
+    near = difflib.get_close_matches(reference, SUITES, n=1)
+    hint = f"did you mean '{near[0]}'?" if near else "your own is given as FILE.py:VARIABLE"
+    raise SuiteError(f"no suite '{reference}'; embedded suites: {', '.join(SUITES)}; {hint}")
+
+
+def fingerprint(reference: str, suite: Suite) -> str:
+    """Changes when the suite's file or the robot's MJCF changes: results of the old one must not be mixed in."""
+    files = [Path(reference.partition(":")[0])] if ".py" in reference else []
+    digest = hashlib.sha256(reference.encode())
+    for path in (*files, suite.robot.mjcf):
+        digest.update(path.read_bytes() if path.is_file() else b"")
+    return digest.hexdigest()
+
+
+def _from_file(path: Path, variable: str) -> Suite:
+    if not path.is_file():
+        raise SuiteError(f"no file '{path}'; a suite of your own is given as FILE.py:VARIABLE")
+    suite = getattr(_run(path), variable, None)
+    if not isinstance(suite, Suite):
+        came = "nothing of that name" if suite is None else f"a {type(suite).__name__}"
+        raise SuiteError(f"'{path}': expected a pgx Suite in the variable '{variable}', found {came}")
+    return suite
+
+
+def _run(path: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(f"pgx_suite_{path.stem}", path)
+    assert spec and spec.loader  # a .py file always has both
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses in the file look their module up
+    try:
+        spec.loader.exec_module(module)
+    except SuiteError:
+        raise
+    except Exception as error:  # the user's own code: one line with the place
+        lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
+        line = getattr(error, "lineno", None) or (lines[-1] if lines else "?")
+        raise SuiteError(f"'{path}' line {line}: {type(error).__name__}: {error}") from error
+    return module

@@ -1,0 +1,115 @@
+"""Objectives and suites: frozen values made of pure functions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from pgx_core.errors import SuiteError
+from pgx_core.objectives.state import State
+
+Command = Mapping[str, float]
+Term = Callable[[State, Command], Float[Tensor, "B"]]
+Condition = Callable[[State, Command], Bool[Tensor, "B"]]
+
+
+@dataclass(frozen=True)
+class Reward:
+    """One reward term: `weight * term(state, command)`, added to the others every control step."""
+
+    term: Term
+    weight: float = 1.0
+
+
+@dataclass(frozen=True)
+class Physics:
+    """How an objective's world differs from the robot's MJCF. All are factors on the model's values."""
+
+    gravity: float = 1.0
+    friction: float = 1.0
+    mass: float = 1.0  # masses and inertias of every body
+    actuator_strength: float = 1.0  # actuator gains and force limits
+
+
+@dataclass(frozen=True)
+class Reset:
+    """Where episodes start: the home pose plus noise."""
+
+    position_noise: float = 0.05  # each qpos is shifted by U(-noise, noise), rad or m; quaternions renormalised
+    velocity_noise: float = 0.05  # each qvel is drawn from N(0, noise), rad/s or m/s
+
+
+@dataclass(frozen=True)
+class Objective:
+    """One thing the robot shall do.
+
+    `score` is what is reported and compared: its mean over the steps of an episode, 0 after termination.
+    It defaults to the first reward term, so put the task first and regularisers after it.
+    """
+
+    name: str
+    rewards: tuple[Reward, ...]
+    command: Command = field(default_factory=dict)
+    score: Term | None = None
+    terminate: Condition | None = None
+    reset: Reset = field(default_factory=Reset)
+    physics: Physics = field(default_factory=Physics)
+
+    def __post_init__(self) -> None:
+        if not self.rewards:
+            raise SuiteError(f"objective '{self.name}': expected at least one Reward, got none")
+
+    @property
+    def score_term(self) -> Term:
+        """The term that is reported."""
+        return self.score or self.rewards[0].term
+
+
+@dataclass(frozen=True)
+class Robot:
+    """A MuJoCo model and how a policy sees and moves it.
+
+    Every actuator must drive one hinge or slide joint. The pose at action 0 is the keyframe `home` where
+    the MJCF has one, and the model's reference pose otherwise. Base orientation and velocities come from
+    MJCF sensors named `orientation` (framequat), `angular_velocity` (gyro), `linear_velocity`
+    (velocimeter); any other sensor is observed as `sensor:NAME`.
+    """
+
+    name: str
+    mjcf: Path
+    control_rate: float  # Hz; the physics rate must be a whole multiple of it
+    observation: tuple[str, ...]  # sources, see pgx_core.contract.SOURCES
+    action_scale: float = 0.5  # change of the command for an action of 1: rad or m (position), share of the range (effort)
+    velocity_limit: float = 20.0  # rad/s or m/s; position commands never move faster
+
+
+@dataclass(frozen=True)
+class Suite:
+    """Objectives on one robot."""
+
+    name: str
+    robot: Robot
+    objectives: tuple[Objective, ...]
+    episode_seconds: float = 8.0
+    steps: int = 500_000  # environment steps a method gets by default, over all its policies
+
+    def __post_init__(self) -> None:
+        if len(self.objectives) < 2:
+            raise SuiteError(f"suite '{self.name}': expected at least 2 objectives, got {len(self.objectives)}")
+        repeated = {name for name in self.names if self.names.count(name) > 1}
+        if repeated:
+            raise SuiteError(f"suite '{self.name}': objective names must differ, '{sorted(repeated)[0]}' occurs twice")
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The objectives' names in order."""
+        return tuple(objective.name for objective in self.objectives)
+
+    @property
+    def episode_steps(self) -> int:
+        """Control steps in a full episode."""
+        return round(self.episode_seconds * self.robot.control_rate)

@@ -1,0 +1,118 @@
+"""The embedded suites. A user's own suite is the same: a `Suite` value in a Python file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from jaxtyping import Float
+from torch import Tensor
+
+from pgx_core.objectives.objective import Command, Objective, Physics, Reward, Robot, Suite
+from pgx_core.objectives.rewards import action_rate, action_size, level, still, track
+from pgx_core.objectives.state import State
+
+FOLDER = Path(__file__).parent
+
+RUNNER = Robot(
+    name="planar_runner",
+    mjcf=FOLDER / "runner.xml",
+    control_rate=25.0,
+    observation=(
+        "joint_positions",
+        "joint_velocities",
+        "projected_gravity",
+        "angular_velocity",
+        "linear_velocity",
+        "last_action",
+    ),
+    action_scale=0.7,
+    velocity_limit=20.0,
+)
+
+SLIDER = Robot(
+    name="slider",
+    mjcf=FOLDER / "slider.xml",
+    control_rate=25.0,
+    observation=("joint_velocities", "last_action"),
+    action_scale=1.0,
+)
+
+
+def run(state: State, command: Command) -> Float[Tensor, "B"]:
+    """Track the commanded velocity along x with the centre of mass."""
+    return track(state.sensor("com_velocity")[:, 0], command["velocity"])
+
+
+def slide(state: State, command: Command) -> Float[Tensor, "B"]:
+    """Track the commanded velocity with the cart."""
+    return track(state.qvel[:, 0], command["velocity"])
+
+
+def stand(state: State, command: Command) -> Float[Tensor, "B"]:
+    """Be at rest: neither drifting nor bobbing."""
+    velocity = state.sensor("com_velocity")
+    return still(velocity[:, 0], 0.5) * still(velocity[:, 2], 0.5)
+
+
+def jump(state: State, command: Command) -> Float[Tensor, "B"]:
+    """Lift the torso above its resting height, without travelling: 1 at `height` metres, 0 at rest."""
+    lift = (state.qpos[:, 1] / command["height"]).clip(0.0, 1.0)
+    return lift * still(state.sensor("com_velocity")[:, 0], 1.0)
+
+
+def upright(state: State, command: Command) -> Float[Tensor, "B"]:
+    """Keep the torso level."""
+    return level(state.sensor("orientation"))
+
+
+REGULARISERS = (Reward(upright, 0.2), Reward(action_rate, 0.02), Reward(action_size, 0.01))
+
+
+def _velocity(velocity: float, gravity: float = 1.0, suffix: str = "") -> Objective:
+    direction = "forward" if velocity > 0 else "backward"
+    return Objective(
+        name=f"{direction}_{abs(velocity):g}{suffix}",
+        rewards=(Reward(run), *REGULARISERS),
+        command={"velocity": velocity},
+        physics=Physics(gravity=gravity),
+    )
+
+
+SIGNS = Suite("signs", RUNNER, tuple(_velocity(v) for v in (1.0, 2.0, 3.0, -1.0, -2.0, -3.0)))
+
+SKILLS = Suite(
+    "skills",
+    RUNNER,
+    (
+        *(_velocity(v) for v in (1.0, 3.0, 5.0, 7.0, -1.0, -3.0, -5.0, -7.0)),
+        Objective("stand", (Reward(stand), *REGULARISERS)),
+        Objective("jump", (Reward(jump), *REGULARISERS), command={"height": 0.3}),
+    ),
+    steps=1_000_000,
+)
+
+HIERARCHY = Suite(
+    "hierarchy",
+    RUNNER,
+    tuple(
+        _velocity(v, gravity, suffix)
+        for gravity, suffix in ((1.0, ""), (0.4, "_light"))
+        for v in (1.0, 2.0, 3.0, -1.0, -2.0, -3.0)
+    ),
+    steps=1_000_000,
+)
+
+TINY = Suite(
+    "tiny",
+    SLIDER,
+    tuple(
+        Objective(
+            f"{'right' if v > 0 else 'left'}_{abs(v):g}", (Reward(slide),), command={"velocity": v}
+        )
+        for v in (1.0, 2.0, -1.0, -2.0)
+    ),
+    episode_seconds=2.0,
+    steps=60_000,
+)
+
+SUITES: dict[str, Suite] = {suite.name: suite for suite in (SIGNS, SKILLS, HIERARCHY, TINY)}

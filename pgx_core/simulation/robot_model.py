@@ -1,0 +1,173 @@
+"""Compile a robot's MJCF and derive its policy contract."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import mujoco
+import numpy as np
+
+from pgx_core.contract import SENSOR_PREFIX, SOURCES, JointContract, ObservationTerm, PolicyContract
+from pgx_core.errors import SuiteError
+from pgx_core.objectives.objective import Physics, Robot
+
+BASE_SENSORS = {"projected_gravity": "orientation", "angular_velocity": "angular_velocity", "linear_velocity": "linear_velocity"}
+
+
+@dataclass(frozen=True)
+class RobotModel:
+    """A compiled robot: its model, its contract (without the objective) and where things lie."""
+
+    model: mujoco.MjModel
+    contract: PolicyContract
+    substeps: int  # physics steps per control step
+    home_qpos: np.ndarray
+    joint_qpos: np.ndarray  # address of each commanded joint in qpos
+    joint_qvel: np.ndarray
+    sensors: Mapping[str, slice]
+
+
+def compile_robot(robot: Robot) -> RobotModel:
+    """Load, check and describe a robot.
+
+    Raises:
+        SuiteError: the MJCF does not load, or does not meet what `Robot` asks of it.
+    """
+    try:
+        model = mujoco.MjModel.from_xml_path(str(robot.mjcf))
+    except (ValueError, FileNotFoundError) as error:
+        reason = " ".join(str(error).split())
+        raise SuiteError(f"robot '{robot.name}': MuJoCo cannot load '{robot.mjcf}': {reason}") from error
+    joints = _actuated_joints(model, robot)
+    home = _home(model)
+    sensors = {
+        model.sensor(i).name: slice(int(model.sensor_adr[i]), int(model.sensor_adr[i] + model.sensor_dim[i]))
+        for i in range(model.nsensor)
+    }
+    kinds = {_command_type(model, actuator) for actuator in range(model.nu)}
+    if len(kinds) > 1:
+        raise SuiteError(f"robot '{robot.name}': expected one kind of actuator, got {' and '.join(sorted(kinds))}")
+    qpos_address = model.jnt_qposadr[joints]
+    contract = PolicyContract(
+        robot=robot.name,
+        control_rate=robot.control_rate,
+        command_type=kinds.pop(),  # type: ignore[arg-type]
+        joints=tuple(_joint(model, robot, actuator, home[qpos_address[actuator]]) for actuator in range(model.nu)),
+        observation=tuple(_term(model, robot, source, sensors) for source in robot.observation),
+    )
+    return RobotModel(
+        model=model,
+        contract=contract,
+        substeps=_substeps(model, robot),
+        home_qpos=home,
+        joint_qpos=qpos_address,
+        joint_qvel=model.jnt_dofadr[joints],
+        sensors=sensors,
+    )
+
+
+def standalone_mjcf(robot: Robot) -> str | None:
+    """The robot's MJCF as one text, includes resolved; None where it needs mesh or picture files beside it."""
+    spec = mujoco.MjSpec.from_file(str(robot.mjcf))
+    files = [item.file for item in (*spec.meshes, *spec.textures, *spec.hfields, *spec.skins)]
+    return None if any(files) else str(spec.to_xml())
+
+
+def vary_physics(model: mujoco.MjModel, physics: Physics) -> mujoco.MjModel:
+    """A copy of the model with the objective's factors applied."""
+    varied: mujoco.MjModel = model.__copy__()
+    varied.opt.gravity[:] *= physics.gravity
+    varied.geom_friction[:, 0] *= physics.friction
+    varied.body_mass[:] *= physics.mass
+    varied.body_inertia[:] *= physics.mass
+    varied.actuator_gainprm[:, 0] *= physics.actuator_strength
+    varied.actuator_biasprm[:, :3] *= physics.actuator_strength
+    varied.actuator_forcerange[:] *= physics.actuator_strength
+    if physics.mass != 1.0:
+        mujoco.mj_setConst(varied, mujoco.MjData(varied))
+    return varied
+
+
+def _actuated_joints(model: mujoco.MjModel, robot: Robot) -> np.ndarray:
+    if model.nu == 0:
+        raise SuiteError(f"robot '{robot.name}': expected actuators in '{robot.mjcf}', found none")
+    movable = (int(mujoco.mjtJoint.mjJNT_HINGE), int(mujoco.mjtJoint.mjJNT_SLIDE))
+    for actuator in range(model.nu):
+        on_joint = model.actuator_trntype[actuator] == int(mujoco.mjtTrn.mjTRN_JOINT)
+        if not on_joint or model.jnt_type[model.actuator_trnid[actuator, 0]] not in movable:
+            raise SuiteError(
+                f"robot '{robot.name}': actuator '{model.actuator(actuator).name or actuator}' must drive one hinge "
+                "or slide joint"
+            )
+    joints: np.ndarray = model.actuator_trnid[:, 0]
+    if len(set(joints)) < len(joints):
+        raise SuiteError(f"robot '{robot.name}': expected one actuator per joint, two drive the same")
+    return joints
+
+
+def _home(model: mujoco.MjModel) -> np.ndarray:
+    names = [model.key(i).name for i in range(model.nkey)]
+    return np.array(model.key("home").qpos if "home" in names else model.qpos0)
+
+
+def _substeps(model: mujoco.MjModel, robot: Robot) -> int:
+    ratio = 1.0 / (robot.control_rate * model.opt.timestep)
+    if abs(ratio - round(ratio)) > 1e-6 or round(ratio) < 1:
+        raise SuiteError(
+            f"robot '{robot.name}': the control rate {robot.control_rate:g} Hz must divide the physics rate "
+            f"{1 / model.opt.timestep:g} Hz"
+        )
+    return round(ratio)
+
+
+def _command_type(model: mujoco.MjModel, actuator: int) -> str:
+    """MuJoCo's position servo has bias -kp on the length, its velocity servo -kv on the velocity alone."""
+    if model.actuator_biastype[actuator] != int(mujoco.mjtBias.mjBIAS_AFFINE):
+        return "effort"
+    return "position" if model.actuator_biasprm[actuator, 1] else "velocity"
+
+
+def _joint(model: mujoco.MjModel, robot: Robot, actuator: int, home: float) -> JointContract:
+    joint = int(model.actuator_trnid[actuator, 0])
+    kind = _command_type(model, actuator)
+    lower, upper = map(float, model.actuator_ctrlrange[actuator])
+    limited = bool(model.jnt_limited[joint])
+    if not model.actuator_ctrllimited[actuator]:
+        if kind != "position" or not limited:
+            raise SuiteError(
+                f"robot '{robot.name}': actuator '{model.actuator(actuator).name or actuator}' has no ctrlrange; a policy "
+                "needs a bounded command"
+            )
+        lower, upper = map(float, model.jnt_range[joint])
+    force = float(model.actuator_forcerange[actuator, 1]) if model.actuator_forcelimited[actuator] else 0.0
+    gain, bias_velocity = model.actuator_gainprm[actuator, 0], model.actuator_biasprm[actuator, 2]
+    return JointContract(
+        name=model.joint(joint).name,
+        default=float(home) if kind == "position" else 0.0,
+        scale=robot.action_scale if kind == "position" else robot.action_scale * max(abs(lower), abs(upper)),
+        lower=lower,
+        upper=upper,
+        position_lower=float(model.jnt_range[joint, 0]) if limited else None,
+        position_upper=float(model.jnt_range[joint, 1]) if limited else None,
+        velocity_limit=robot.velocity_limit,
+        effort_limit=force or (float(abs(gain)) * max(abs(lower), abs(upper))),
+        stiffness=float(gain) if kind == "position" else 0.0,
+        damping=float(-bias_velocity) if kind != "effort" else 0.0,
+    )
+
+
+def _term(model: mujoco.MjModel, robot: Robot, source: str, sensors: Mapping[str, slice]) -> ObservationTerm:
+    if source.startswith(SENSOR_PREFIX) or source in BASE_SENSORS:
+        sensor = BASE_SENSORS.get(source, source.removeprefix(SENSOR_PREFIX))
+        if sensor not in sensors:
+            raise SuiteError(
+                f"robot '{robot.name}': observation '{source}' needs the sensor '{sensor}' in '{robot.mjcf}' "
+                f"(it has: {', '.join(sensors) or 'none'})"
+            )
+        size = sensors[sensor].stop - sensors[sensor].start
+        return ObservationTerm(source, 3 if source == "projected_gravity" else size)
+    if source not in SOURCES or source == "objective":
+        known = ", ".join(name for name in SOURCES if name != "objective")
+        raise SuiteError(f"robot '{robot.name}': unknown observation '{source}'; known: {known}, {SENSOR_PREFIX}NAME")
+    return ObservationTerm(source, model.nu)

@@ -1,0 +1,205 @@
+"""Batched worlds with objectives: episodes, rewards, observations, and containment of divergence."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from pgx_core.errors import SuiteError
+from pgx_core.objectives.objective import Objective, Suite, Term
+from pgx_core.objectives.state import State
+from pgx_core.observation import Readings, decode_action, limit_rate, observe
+from pgx_core.simulation.engine import Engine, FakeEngine
+from pgx_core.simulation.mujoco_engine import MujocoEngine
+from pgx_core.simulation.robot_model import RobotModel, compile_robot, vary_physics
+
+Backend = Literal["mujoco", "fake"]
+DIVERGED_SPEED = 1e4  # rad/s or m/s: no robot moves so fast, a broken simulation does
+
+
+@dataclass(frozen=True)
+class Step:
+    """What one control step returned, for W worlds. Worlds that ended have already been reset."""
+
+    observations: Float[Tensor, "W observations"]
+    final_observations: Float[Tensor, "W observations"]  # before the reset; equal to the above elsewhere
+    rewards: Float[Tensor, "W"]
+    scores: Float[Tensor, "W"]  # the objective's score term
+    terminated: Bool[Tensor, "W"]  # the episode ended for good: no value beyond
+    truncated: Bool[Tensor, "W"]  # the time was up: the value beyond must be bootstrapped
+    diverged: Bool[Tensor, "W"]  # the physics broke; also counted as terminated, with reward 0
+
+
+class Simulation:
+    """Worlds of one suite, each pursuing one objective."""
+
+    def __init__(
+        self, suite: Suite, objectives: Int[np.ndarray, "W"], seed: int, backend: Backend = "mujoco", stagger: bool = True
+    ) -> None:
+        """Args: `objectives` is the objective of each world; `stagger` spreads the first episodes' ends."""
+        self.suite = suite
+        self.objectives = np.asarray(objectives)
+        self.robot = compile_robot(suite.robot)
+        self.diverged_count = 0
+        self._engine = make_engine(suite, self.robot, self.objectives, backend)
+        self._rng = np.random.default_rng(seed)
+        self._stagger = stagger
+        self._worlds_of = [
+            (objective, _as_slice(np.flatnonzero(self.objectives == index)))
+            for index, objective in enumerate(suite.objectives)
+            if (self.objectives == index).any()
+        ]
+        n, joints = self.n_worlds, self.robot.contract.action_size
+        self._elapsed = torch.zeros(n, dtype=torch.int64)
+        self._action = torch.zeros(n, joints)
+        self._command = torch.zeros(n, joints)
+
+    @property
+    def n_worlds(self) -> int:
+        """W."""
+        return len(self.objectives)
+
+    def reset(self) -> Float[Tensor, "W observations"]:
+        """Start new episodes everywhere."""
+        self._reset(np.arange(self.n_worlds))
+        if self._stagger:
+            self._elapsed = torch.from_numpy(self._rng.integers(0, self.suite.episode_steps, self.n_worlds))
+        return self._observe(*self._engine.read())
+
+    def step(self, actions: Float[Tensor, "W actions"]) -> Step:
+        """One control step. Actions are clipped to [-1, 1]."""
+        contract = self.robot.contract
+        previous, self._action = self._action, actions.clip(-1.0, 1.0)
+        self._command = limit_rate(contract, self._command, decode_action(contract, self._action))
+        self._engine.step(self._command)
+        self._elapsed += 1
+        qpos, qvel, sensordata = self._engine.read()
+        diverged = ~(torch.isfinite(qpos).all(1) & (qvel.abs() < DIVERGED_SPEED).all(1))
+        if diverged.any():
+            qpos, qvel, sensordata = self._contain(diverged, qpos, qvel, sensordata)
+        rewards, scores, terminated = self._evaluate(previous, qpos, qvel, sensordata)
+        rewards, scores = rewards.masked_fill(diverged, 0.0), scores.masked_fill(diverged, 0.0)
+        terminated |= diverged
+        truncated = (self._elapsed >= self.suite.episode_steps) & ~terminated
+        final = observations = self._observe(qpos, qvel, sensordata)
+        ended = np.flatnonzero(terminated | truncated)
+        if len(ended):
+            self._reset(ended)
+            observations = self._observe(*self._engine.read())
+        return Step(observations, final, rewards, scores, terminated, truncated, diverged)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything `load_state_dict` needs to continue bit for bit."""
+        return {
+            "engine": self._engine.snapshot(),
+            "elapsed": self._elapsed.clone(),
+            "action": self._action.clone(),
+            "command": self._command.clone(),
+            "rng": self._rng.bit_generator.state,
+            "diverged_count": self.diverged_count,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> Float[Tensor, "W observations"]:
+        """Continue from a saved state; returns the current observations."""
+        self._engine.restore(state["engine"])
+        self._elapsed = state["elapsed"].clone()
+        self._action = state["action"].clone()
+        self._command = state["command"].clone()
+        self._rng.bit_generator.state = state["rng"]
+        self.diverged_count = state["diverged_count"]
+        return self._observe(*self._engine.read())
+
+    def _contain(self, diverged: Tensor, *readings: Tensor) -> tuple[Tensor, ...]:
+        """Give the broken worlds the home pose to be judged by, so that no NaN leaves this class."""
+        self.diverged_count += int(diverged.sum())
+        home = (torch.from_numpy(self.robot.home_qpos).float(), torch.tensor(0.0), torch.tensor(0.0))
+        return tuple(
+            torch.where(diverged[:, None], value, reading) for value, reading in zip(home, readings, strict=True)
+        )
+
+    def _reset(self, worlds: np.ndarray) -> None:
+        model = self.robot.model
+        noise = [self.suite.objectives[i].reset for i in self.objectives[worlds]]
+        position = np.array([r.position_noise for r in noise])[:, None]
+        velocity = np.array([r.velocity_noise for r in noise])[:, None]
+        qpos = self.robot.home_qpos + position * self._rng.uniform(-1, 1, (len(worlds), model.nq))
+        qvel = velocity * self._rng.standard_normal((len(worlds), model.nv))
+        self._engine.reset(worlds, qpos, qvel)
+        self._elapsed[worlds] = 0
+        self._action[worlds] = 0.0
+        self._command[worlds] = decode_action(self.robot.contract, torch.zeros_like(self._command[worlds]))
+
+    def _evaluate(self, previous: Tensor, qpos: Tensor, qvel: Tensor, sensordata: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        rewards, scores = torch.zeros(self.n_worlds), torch.zeros(self.n_worlds)
+        terminated = torch.zeros(self.n_worlds, dtype=torch.bool)
+        time = self._elapsed / self.robot.contract.control_rate
+        for objective, worlds in self._worlds_of:
+            state = State(
+                time[worlds], qpos[worlds], qvel[worlds], self._action[worlds], previous[worlds],
+                sensordata[worlds], self.robot.sensors,
+            )  # fmt: skip
+            values = {reward.term: _call(objective, reward.term, state) for reward in objective.rewards}
+            for reward in objective.rewards:
+                rewards[worlds] += reward.weight * values[reward.term]
+            score = objective.score_term
+            scores[worlds] = values[score] if score in values else _call(objective, score, state)
+            if objective.terminate:
+                terminated[worlds] = objective.terminate(state, objective.command)
+        if not torch.isfinite(rewards + scores).all():
+            self._blame(rewards + scores)
+        return rewards, scores, terminated
+
+    def _blame(self, values: Tensor) -> None:
+        for objective, worlds in self._worlds_of:
+            if not torch.isfinite(values[worlds]).all():
+                terms = ", ".join(reward.term.__name__ for reward in objective.rewards)
+                raise SuiteError(f"objective '{objective.name}': a reward term returned NaN or infinity (one of: {terms})")
+
+    def _observe(self, qpos: Tensor, qvel: Tensor, sensordata: Tensor) -> Float[Tensor, "W observations"]:
+        sensors = {name: sensordata[:, where] for name, where in self.robot.sensors.items()}
+        readings = Readings(
+            joint_positions=qpos[:, self.robot.joint_qpos],
+            joint_velocities=qvel[:, self.robot.joint_qvel],
+            last_action=self._action,
+            orientation=sensors.get("orientation"),
+            angular_velocity=sensors.get("angular_velocity"),
+            linear_velocity=sensors.get("linear_velocity"),
+            sensors=sensors,
+        )
+        observations: Tensor = observe(self.robot.contract, readings, lambda blocks: torch.cat(blocks, -1))
+        return observations
+
+
+def make_engine(suite: Suite, robot: RobotModel, objectives: np.ndarray, backend: Backend) -> Engine:
+    """The physics engine of that name, with each world's own physics."""
+    if backend == "fake":
+        return FakeEngine(robot, len(objectives))
+    varied = [vary_physics(robot.model, objective.physics) for objective in suite.objectives]
+    return MujocoEngine(robot, [varied[i] for i in objectives])
+
+
+def _call(objective: Objective, term: Term, state: State) -> Float[Tensor, "B"]:
+    name = getattr(term, "__name__", repr(term))
+    try:
+        value = term(state, objective.command)
+    except Exception as error:  # the user's own code: say where it failed, in one line
+        raise SuiteError(f"objective '{objective.name}': term '{name}' failed: {type(error).__name__}: {error}") from error
+    if not isinstance(value, Tensor) or value.shape != state.time.shape:
+        came = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
+        raise SuiteError(
+            f"objective '{objective.name}': term '{name}' must return a tensor of shape ({len(state.time)},), "
+            f"one value per world, and returned {came}"
+        )
+    return value
+
+
+def _as_slice(indices: np.ndarray) -> slice | Tensor:
+    """Contiguous worlds as a slice: views instead of copies."""
+    if len(indices) == indices[-1] - indices[0] + 1:
+        return slice(int(indices[0]), int(indices[-1]) + 1)
+    return torch.from_numpy(indices)

@@ -1,0 +1,1 @@
+"""Training and measuring policies in simulation: the meta policy, groups, and what they are compared with."""

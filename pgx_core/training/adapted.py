@@ -1,0 +1,43 @@
+"""The other way to score a subset: take the estimated step, and roll the adapted policy out."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from pgx_core.gradients.parameters import unflatten_parameters
+from pgx_core.learning.network import GaussianPolicy, Population, clone_policy
+from pgx_core.objectives.objective import Suite
+from pgx_core.simulation.simulation import Backend
+from pgx_core.training.evaluation import EvaluationConfig, evaluate
+from pgx_core.types import SubsetScores
+
+
+@torch.no_grad()
+def step_policies(meta: Population, steps: Float[Tensor, "m p"]) -> Population:
+    """m copies of the meta policy, each moved by its own parameter step (order of `GaussianPolicy`)."""
+    template: GaussianPolicy = meta.policy(0)
+    conditioned = bool(meta.conditioned[0] > 0)
+    adapted = clone_policy(meta, 0, (conditioned,) * len(steps))
+    for index, step in enumerate(steps):
+        moved = unflatten_parameters(template, step)
+        adapted.log_std[index, 0] += moved["log_std"]
+        for layer in range(len(template.layers)):
+            adapted.actor.weights[layer][index] += moved[f"layers.{layer}.weight"].T
+            adapted.actor.biases[layer][index, 0] += moved[f"layers.{layer}.bias"]
+    return adapted
+
+
+def score_by_rollout(
+    meta: Population,
+    steps: Float[Tensor, "m p"],
+    subsets: Bool[np.ndarray, "m n"],
+    suite: Suite,
+    config: EvaluationConfig,
+    backend: Backend = "mujoco",
+) -> SubsetScores:
+    """f(S) by policy evaluation: real episodes of the m adapted policies, run as one population."""
+    evaluation = evaluate(step_policies(meta, steps), suite, config, backend, asked=subsets)
+    return SubsetScores(subsets, evaluation.scores, evaluation.episodes, suite.names, "rollout")

@@ -1,0 +1,88 @@
+"""Measure policies: full episodes with the mean action, from random starts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from pgx_core.learning.layout import Member, make_layout
+from pgx_core.learning.network import Population, objective_one_hot
+from pgx_core.objectives.objective import Suite
+from pgx_core.simulation.simulation import Backend, Simulation
+
+
+@dataclass(frozen=True)
+class EvaluationConfig:
+    """How policies are measured."""
+
+    episodes: int = 16  # per policy and objective
+    seed: int = 20_000  # of the starts; not one that training uses, and the same for every policy
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Episode scores of each policy on each objective; NaN where it was not asked for."""
+
+    episodes: Float[np.ndarray, "P n E"]
+
+    @property
+    def scores(self) -> Float[np.ndarray, "P n"]:
+        """Mean over episodes."""
+        return np.asarray(self.episodes.mean(-1))
+
+    @property
+    def errors(self) -> Float[np.ndarray, "P n"]:
+        """Standard error of the mean."""
+        return np.asarray(self.episodes.std(-1, ddof=1) / np.sqrt(self.episodes.shape[-1]))
+
+
+@torch.no_grad()
+def evaluate(
+    population: Population,
+    suite: Suite,
+    config: EvaluationConfig,
+    backend: Backend = "mujoco",
+    asked: Bool[np.ndarray, "P n"] | None = None,
+) -> Evaluation:
+    """Run whole episodes of each policy on each objective.
+
+    The score of an episode is the sum of its steps' scores over its full length: steps lost to an early
+    termination count 0.
+
+    Args:
+        population: the policies.
+        suite: the objectives.
+        config: how many episodes.
+        backend: the physics.
+        asked: which policy to run on which objective; all where None.
+    """
+    n = len(suite.objectives)
+    asked = np.ones((population.n_policies, n), dtype=bool) if asked is None else asked
+    members = tuple(
+        Member(tuple(map(int, np.flatnonzero(row))), False, config.episodes * int(row.sum())) for row in asked
+    )
+    layout = make_layout(members)
+    simulation = Simulation(suite, layout.objectives, config.seed, backend, stagger=False)
+    one_hot = objective_one_hot(layout.slot_objectives, n)
+    observations = simulation.reset()
+    totals = torch.zeros(simulation.n_worlds)
+    alive = torch.ones(simulation.n_worlds, dtype=torch.bool)
+    for _ in range(suite.episode_steps):
+        inputs, _ = population.inputs(layout.gather(observations), one_hot)
+        step = simulation.step(layout.scatter(population.actor(inputs)))
+        totals += step.scores * alive
+        alive &= ~(step.terminated | step.truncated)
+        observations = step.observations
+    return Evaluation(_by_pair(layout.gather(totals / suite.episode_steps), layout.slot_objectives, asked, config))
+
+
+def _by_pair(totals: Tensor, objectives: Tensor, asked: np.ndarray, config: EvaluationConfig) -> np.ndarray:
+    episodes = np.full((*asked.shape, config.episodes), np.nan)
+    for policy, objective in zip(*np.nonzero(asked), strict=True):
+        chosen = totals[policy][objectives[policy] == int(objective)]
+        episodes[policy, objective] = chosen[: config.episodes].numpy()
+    return episodes

@@ -1,0 +1,77 @@
+"""Roll out the meta policy on every objective and judge each of its actions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pgx_core.learning.advantages import generalised_advantages, normalise_per_objective
+from pgx_core.learning.layout import Layout, Member, make_layout
+from pgx_core.learning.network import Population, objective_one_hot
+from pgx_core.learning.ppo import PPOConfig
+from pgx_core.objectives.objective import Suite
+from pgx_core.simulation.simulation import Backend, Simulation
+from pgx_core.types import Transitions
+
+
+@dataclass(frozen=True)
+class RolloutConfig:
+    """How much experience of the meta policy the affinity is estimated from."""
+
+    samples: int = 8192  # transitions per objective, rounded up to whole episodes
+
+
+@torch.no_grad()
+def collect_transitions(
+    population: Population, suite: Suite, config: RolloutConfig, ppo: PPOConfig, seed: int, backend: Backend = "mujoco"
+) -> Transitions:
+    """Whole episodes of the (single) policy on each objective, exploring, with advantages per objective.
+
+    Each world runs one episode, so worlds are the independent units. The critic that judges sees the
+    objective even where the actor does not.
+    """
+    n = len(suite.objectives)
+    worlds = n * -(-config.samples // suite.episode_steps)
+    layout = make_layout((Member(tuple(range(n)), False, worlds),))
+    simulation = Simulation(suite, layout.objectives, seed, backend, stagger=False)
+    generator = torch.Generator().manual_seed(seed)
+    one_hot = objective_one_hot(layout.slot_objectives, n)
+    observations = layout.gather(simulation.reset())
+    columns = []
+    for _ in range(suite.episode_steps):
+        actor_inputs, critic_inputs = population.inputs(observations, one_hot)
+        mean = population.actor(actor_inputs)
+        actions = mean + torch.randn(mean.shape, generator=generator) * population.log_std.exp()
+        step = simulation.step(layout.scatter(actions))
+        _, final_inputs = population.inputs(layout.gather(step.final_observations), one_hot)
+        raw = torch.cat([observations, one_hot * population.conditioned], -1)
+        columns.append(
+            (raw, actions, population.critic(critic_inputs).squeeze(-1), population.critic(final_inputs).squeeze(-1),
+             layout.gather(step.rewards), layout.gather(step.terminated), layout.gather(step.truncated))
+        )  # fmt: skip
+        observations = layout.gather(step.observations)
+    raw, actions, values, next_values, rewards, terminated, truncated = map(torch.stack, zip(*columns, strict=True))
+    advantages = generalised_advantages(
+        rewards * (1 - ppo.discount), values, next_values, terminated, terminated | truncated, ppo.discount, ppo.trace
+    )
+    return _flatten(raw, actions, normalise_per_objective(advantages, one_hot), layout, suite.names)
+
+
+def _flatten(raw: Tensor, actions: Tensor, advantages: Tensor, layout: Layout, names: tuple[str, ...]) -> Transitions:
+    """[T, 1, W, ...] to [T * W, ...], world by world."""
+
+    def flat(values: Tensor) -> np.ndarray:
+        return values[:, 0].transpose(0, 1).flatten(0, 1).numpy()
+
+    horizon, worlds = len(raw), len(layout.objectives)
+    return Transitions(
+        observations=flat(raw),
+        actions=flat(actions),
+        advantages=flat(advantages),
+        objectives=np.repeat(layout.slot_objectives[0].numpy(), horizon),
+        episodes=np.repeat(np.arange(worlds), horizon),
+        names=names,
+    )

@@ -1,0 +1,52 @@
+"""Package metadata and extras; the tools are configured in pyproject.toml."""
+
+import re
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+ROOT = Path(__file__).parent
+VERSION = re.search(r'__version__ = "(.+)"', (ROOT / "pgx_core/__init__.py").read_text()).group(1)
+
+EXTRAS = {
+    # Training, from objectives to the report.
+    "train": [
+        "torch>=2.6",
+        "mujoco>=3.3",
+        "scikit-learn>=1.4",
+        "cvxpy>=1.5",
+        "clarabel>=0.9",
+        "scs>=3.2",
+        "jaxtyping>=0.2.36",
+        "tyro>=0.9",
+        "tqdm",
+        "tensorboard",
+        "matplotlib>=3.8",
+        "pillow",
+        "jinja2>=3.1",
+    ],
+    "warp": ["mujoco-warp"],  # simulation on a GPU
+    "envs": ["envpool"],  # ready-made environments in C++
+    "export": ["onnx>=1.17", "onnxscript>=0.5"],
+    "serve": ["onnxruntime>=1.18", "tyro>=0.9"],  # all that a robot needs; tyro for `pgx verify`
+    "gpu": ["onnxruntime-gpu>=1.18", "tyro>=0.9"],  # instead of "serve"
+    "isaac": ["isaacgym-stubs>=1.1rc4"],  # types only; the simulator itself is not on the index
+    "scale": ["ray"],  # several machines
+    "dev": ["pytest>=8", "pytest-timeout", "hypothesis", "beartype>=0.19", "ruff", "mypy"],
+}
+
+setup(
+    name="pgx-core",
+    version=VERSION,
+    description="Finds which robot objectives belong together and trains one policy per group.",
+    long_description=(ROOT / "README.md").read_text() if (ROOT / "README.md").exists() else "",
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    license_files=["LICENSE"],
+    python_requires=">=3.10",
+    packages=find_packages(include=["pgx_core", "pgx_core.*"]),
+    package_data={"pgx_core.objectives": ["*.xml"], "pgx_core.report": ["*.html"]},
+    install_requires=["numpy>=1.26"],
+    extras_require=EXTRAS,
+    entry_points={"console_scripts": ["pgx = pgx_core.cli:main"]},
+)
