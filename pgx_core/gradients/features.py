@@ -90,8 +90,7 @@ def _gram_basis(policy: nn.Module, transitions: Transitions, config: FeatureConf
     chosen = _landmarks(transitions.objectives, config)
     observations, actions = transitions.observations[chosen], transitions.actions[chosen]
     gram = gradients_at(policy, observations, actions).self_gram().numpy()
-    if not np.isfinite(gram).all():
-        raise ConfigError("features: expected finite gradients of log pi(a|s), got NaN or infinity; check the policy")
+    _require_finite(gram)
     first = max(0, len(gram) - config.dimensions)
     values, vectors = scipy.linalg.eigh(gram, subset_by_index=(first, len(gram) - 1))
     values, vectors = values[::-1], vectors[:, ::-1]
@@ -119,4 +118,11 @@ def _coordinates(policy: nn.Module, basis: Basis, transitions: Transitions) -> t
     for gradients in gradient_chunks(policy, transitions.observations, transitions.actions):
         blocks.append(project(gradients).numpy())
         total += float(gradients.squared_norms().sum(dtype=torch.float64))
-    return np.concatenate(blocks), total
+    coordinates = np.concatenate(blocks)
+    _require_finite(coordinates)
+    return coordinates, total
+
+
+def _require_finite(values: np.ndarray) -> None:
+    if not np.isfinite(values).all():
+        raise ConfigError("features: expected finite gradients of log pi(a|s), got NaN or infinity; check the policy")

@@ -50,6 +50,8 @@ def _residuals(
     policy: nn.Module, step: Float[Tensor, "p"], lengths: tuple[float, ...], observations: Tensor, actions: Tensor
 ) -> list[float]:
     """The residual at each relative length along one step, then at the step itself."""
+    if not step.any():
+        return [np.nan] * (len(lengths) + 1)
     log_prob = functional_log_prob(policy)
     theta = flatten_parameters(policy)
     here, slope = _value_and_slope(log_prob, policy, step, observations, actions)

@@ -13,7 +13,7 @@ from pgx_core.types import Affinity, Partition
 class MethodScores:
     """One way to spend the same total environment steps, and how every objective fares under it."""
 
-    method: str  # "joint", "joint_id", "groups", "groups_id", "random", "cosine" or "specialists"
+    method: str  # a key of labels.METHOD_LOOKS; "_id" means that the policies see the objective
     labels: np.ndarray  # [n] which policy serves each objective
     scores: np.ndarray  # [n] mean score of an episode
     errors: np.ndarray  # [n] standard error over evaluation episodes

@@ -19,14 +19,16 @@ class Look:
     marker: str  # a second sign beside the colour, for those who cannot tell two colours apart
 
 
-# Okabe and Ito (2008), safe for the common kinds of colour blindness; the served groups get the strongest blue.
+# Okabe and Ito (2008) and one of Paul Tol's, safe for the common kinds of colour blindness; groups are blue.
 METHOD_LOOKS = {
     "joint": Look("one policy", "#999999", "o"),
     "joint_id": Look("one policy + objective id", "#333333", "s"),
     "groups": Look("groups", "#56B4E9", "^"),
     "groups_id": Look("groups + objective id (served)", "#0072B2", "D"),
     "random": Look("random groups", "#E69F00", "v"),
+    "random_id": Look("random groups + objective id", "#D55E00", ">"),
     "cosine": Look("cosine groups", "#CC79A7", "P"),
+    "cosine_id": Look("cosine groups + objective id", "#882255", "p"),
     "specialists": Look("specialists", "#009E73", "X"),
 }
 

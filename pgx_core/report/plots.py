@@ -102,7 +102,7 @@ def mean_scores_figure(data: ReportData) -> Figure:
 def taylor_figure(data: ReportData) -> Figure:
     """Relative error of the first-order log-ratio against the step's length; the fitted steps are ticks below."""
     figure, axes = _figure(3.2, title="Error of the first-order estimate")
-    low, median, high = np.nanpercentile(data.taylor_residuals, [10, 50, 90], axis=0)
+    low, median, high = np.nanpercentile(data.taylor_residuals, [25, 50, 75], axis=0)
     lengths, colour = data.taylor_lengths, look("groups_id").colour
     axes.fill_between(lengths, low, high, color=colour, alpha=0.25, linewidth=0, label="middle half of the subsets")
     axes.plot(lengths, median, color=colour, marker="o", markersize=4, label="median subset")

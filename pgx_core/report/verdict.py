@@ -181,8 +181,11 @@ def _fairness_caveats(data: ReportData) -> list[str]:
         )
     if len({m.parameters for m in data.methods}) > 1:
         notes.append("The methods differ in parameters (see the table): part of a difference can be size alone.")
-    if "groups" in methods and "random" in methods:
-        draws = [gain(methods["groups"], m) for m in data.methods if m.method == "random"]
+    for ours, random, suffix in (("groups_id", "random_id", "with"), ("groups", "random", "without")):
+        draws = [gain(methods[ours], m) for m in data.methods if m.method == random and ours in methods]
         if any(draw.known and draw.low <= 0 for draw in draws):
-            notes.append("Random groups are not clearly worse than these groups: the choice of groups may not matter.")
+            notes.append(
+                f"Random groups are not clearly worse than these groups {suffix} the objective id: the choice of "
+                "groups may not matter there."
+            )
     return notes

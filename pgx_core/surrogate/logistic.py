@@ -16,7 +16,10 @@ from pgx_core.types import Features
 
 @dataclass(frozen=True)
 class PooledLogistic:
-    """L_S(z) = mean over i in S of sum_t w_t log(1 + exp(-y_t x_t.z)), the weights of each objective summing to 1."""
+    """L_S(z) = mean over i in S of sum_t w_t log(1 + exp(-y_t x_t.z)), the weights of each objective summing to 1.
+
+    The data keep the precision of the coordinates; steps and results are float64.
+    """
 
     signed: tuple[Float[np.ndarray, "_ r"], ...]  # y_t x_t, per objective
     weights: tuple[Float[np.ndarray, "_"], ...]  # w_t, per objective
@@ -27,7 +30,8 @@ class PooledLogistic:
         losses = np.zeros(len(steps))
         for signed, weights, share in zip(self.signed, self.weights, self.shares.T, strict=True):
             members = np.flatnonzero(share)
-            losses[members] += share[members] * (weights @ softplus(-(signed @ steps[members].T)))
+            margins = signed @ steps[members].T.astype(signed.dtype)
+            losses[members] += share[members] * (weights @ softplus(-margins))
         return losses
 
     def gradients(self, steps: Float[np.ndarray, "m r"], wanted: Bool[np.ndarray, "m"]) -> Float[np.ndarray, "m r"]:
@@ -35,7 +39,7 @@ class PooledLogistic:
         gradients = np.zeros_like(steps)
         for signed, weights, share in zip(self.signed, self.weights, self.shares.T, strict=True):
             members = np.flatnonzero((share > 0.0) & wanted)
-            pulls = np.tanh(signed @ (0.5 * steps[members]).T)
+            pulls = np.tanh(signed @ (0.5 * steps[members]).T.astype(signed.dtype))
             pulls -= 1.0
             pulls *= 0.5 * weights[:, None]  # -w sigmoid(-margin)
             gradients[members] += share[members, None] * (pulls.T @ signed)
@@ -88,5 +92,6 @@ def _objective_data(features: Features, objective: int, chosen: np.ndarray) -> t
     """(signed coordinates, weights that sum to 1, or are 0) of one objective's chosen transitions."""
     own = chosen & (features.objectives == objective)
     weights = features.weights[own].astype(np.float64)
-    signed = features.labels[own, None] * features.coordinates[own].astype(np.float64)
-    return signed, weights / max(weights.sum(), np.finfo(np.float64).tiny)
+    coordinates = features.coordinates[own]
+    weights /= max(weights.sum(), np.finfo(np.float64).tiny)
+    return coordinates * features.labels[own, None].astype(coordinates.dtype), weights.astype(coordinates.dtype)

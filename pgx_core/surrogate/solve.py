@@ -19,6 +19,7 @@ from pgx_core.types import Features, SurrogateSolution
 
 TINY = np.finfo(np.float64).tiny
 KRYLOV = 10  # dimensions that place the first ridge to about a per cent
+FLOOR = 1e-6  # share of a bound's trace that its inverse in float32 needs as ridge
 STALE = (1 / 3, 1.3)  # a ridge outside these multiples of the one its inverse was made with asks for a new inverse
 
 
@@ -30,7 +31,7 @@ class SurrogateConfig:
     ridge: float = 1e-3  # smallest curvature added in every direction, loss per squared step length, > 0
     held_out: float = 0.5  # share of every objective's episodes kept for the scores, 0 to 1
     blocks: int = 8  # disjoint blocks of held-out episodes for the standard errors, >= 2
-    tolerance: float = 1e-6  # of the gradient's norm, relative to the gradient at no step
+    tolerance: float = 1e-5  # of the gradient's norm, relative to that at no step, > 0; float32 reaches about 1e-6
     max_iterations: int = 500  # >= 1
     seed: int = 0  # of the split
 
@@ -43,7 +44,7 @@ class SurrogateConfig:
         _require(self.max_iterations >= 1, "max_iterations >= 1", self.max_iterations)
 
 
-def _require(condition: bool, expected: str, came: float) -> None:
+def _require(condition: bool, expected: str, came: object) -> None:
     if not condition:
         raise ConfigError(f"surrogate: expected {expected}, got {came}; the defaults suit most runs")
 
@@ -85,7 +86,9 @@ def _minimise_in_ball(
     bounds, start = problem.curvature_bounds(), problem.slopes()
     goal = config.tolerance * np.linalg.norm(start, axis=1)
     ridge = _first_ridge(bounds, start, radius, config.ridge)
-    anchor, inverse = ridge.copy(), _regularised_inverse(bounds, ridge)
+    floor = FLOOR * np.trace(bounds, axis1=1, axis2=2)
+    anchor = np.maximum(ridge, floor)
+    inverse = _inverse(bounds, anchor)
     target = point = _into_ball(-_apply(inverse, start), radius)
     unfinished = np.ones(len(start), dtype=bool)
     anderson = Anderson(start.shape)
@@ -98,9 +101,11 @@ def _minimise_in_ball(
         unfinished &= residual > goal
         if not unfinished.any():
             return target, ridge
-        stale = unfinished & ((ridge < STALE[0] * anchor) | (ridge > STALE[1] * anchor))
+        wanted = np.maximum(ridge, floor)
+        stale = unfinished & ((wanted < STALE[0] * anchor) | (wanted > STALE[1] * anchor))
         if stale.any():
-            anchor[stale], inverse[stale] = ridge[stale], _regularised_inverse(bounds[stale], ridge[stale])
+            anchor[stale] = wanted[stale]
+            inverse[stale] = _inverse(bounds[stale], anchor[stale])
             anderson.forget(stale)
         point = anderson.extrapolate(point, target, residual)
     raise ConfigError(
@@ -109,8 +114,10 @@ def _minimise_in_ball(
     )
 
 
-def _regularised_inverse(bounds: np.ndarray, ridge: np.ndarray) -> np.ndarray:
-    inverse: np.ndarray = np.linalg.inv(bounds + ridge[:, None, None] * np.eye(bounds.shape[1]))
+def _inverse(bounds: np.ndarray, ridge: np.ndarray) -> np.ndarray:
+    """Inverses of bound + ridge, in float32: they steer the iteration, the gradients decide where it ends."""
+    regularised = bounds + ridge[:, None, None] * np.eye(bounds.shape[1])
+    inverse: np.ndarray = np.linalg.inv(regularised.astype(np.float32)).astype(np.float64)
     return inverse
 
 

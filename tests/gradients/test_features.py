@@ -21,9 +21,8 @@ ALL = FeatureConfig(dimensions=200, landmarks=200)
 PROJECTION = FeatureConfig(mode="projection", dimensions=40)
 
 
-def loop(policy: nn.Module, transitions: Transitions) -> np.ndarray:
-    batch = torch.tensor(transitions.observations), torch.tensor(transitions.actions)
-    return per_sample_gradients(policy, *batch).numpy()
+def loop(policy: nn.Module, data: Transitions | GramBasis) -> np.ndarray:
+    return per_sample_gradients(policy, torch.tensor(data.observations), torch.tensor(data.actions)).numpy()
 
 
 @pytest.mark.parametrize("config", [SOME, ALL, PROJECTION], ids=["nystrom", "exact", "projection"])
@@ -71,8 +70,7 @@ def test_lift_is_the_explicit_sum(policy: nn.Module, transitions: Transitions, c
     made = compute_features(policy, transitions, config)
     steps = np.random.default_rng(0).normal(size=(m, made.features.coordinates.shape[1]))
     if isinstance(made.basis, GramBasis):
-        landmarks = Transitions(made.basis.observations, made.basis.actions, *[np.zeros(60)] * 3, names=())
-        expected = steps @ made.basis.combination.T @ loop(policy, landmarks)
+        expected = steps @ made.basis.combination.T @ loop(policy, made.basis)
     else:
         expected = steps @ projection_matrix(flatten_parameters(policy), made.basis).numpy().T
     np.testing.assert_allclose(lift(policy, made.basis, steps).numpy(), expected, rtol=1e-9, atol=1e-10)
@@ -91,7 +89,9 @@ def test_single_precision_agrees_with_double(plain_policy: GaussianPolicy, trans
     double = compute_features(plain_policy, transitions, SOME).features.coordinates
     single = compute_features(plain_policy.float(), transitions, SOME).features.coordinates
     # An eigenvector's sign is arbitrary, so compare what the coordinates say about each other.
-    np.testing.assert_allclose(single @ single.T, double @ double.T, rtol=0, atol=1e-4 * np.abs(double @ double.T).max())
+    np.testing.assert_allclose(
+        single @ single.T, double @ double.T, rtol=0, atol=1e-4 * np.abs(double @ double.T).max()
+    )
 
 
 def test_more_transitions_than_one_chunk(
@@ -129,7 +129,8 @@ def test_the_seed_decides(plain_policy: GaussianPolicy, transitions: Transitions
         first, again = (compute_features(plain_policy, transitions, config).features for _ in range(2))
         np.testing.assert_array_equal(first.coordinates, again.coordinates)
         other = FeatureConfig(config.mode, config.dimensions, config.landmarks, seed=1)
-        assert not np.allclose(compute_features(plain_policy, transitions, other).features.coordinates[:, :3], first.coordinates[:, :3])
+        second = compute_features(plain_policy, transitions, other).features
+        assert not np.allclose(first.coordinates[:, :3], second.coordinates[:, :3])
 
 
 def test_records_survive_the_disk(plain_policy: GaussianPolicy, transitions: Transitions, tmp_path: Path) -> None:
@@ -149,5 +150,6 @@ def test_bad_settings_and_bad_gradients_are_named(plain_policy: GaussianPolicy, 
     with pytest.raises(ConfigError, match="raise landmarks"):
         FeatureConfig(dimensions=200, landmarks=100)
     transitions.actions[5] = np.nan
-    with pytest.raises(ConfigError, match="finite gradients"):
-        compute_features(plain_policy, transitions, ALL)
+    for config in (SOME, ALL, PROJECTION):
+        with pytest.raises(ConfigError, match="finite gradients"):
+            compute_features(plain_policy, transitions, config)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from pgx_core.errors import RunError
+from pgx_core.report.labels import decimal
 from pgx_core.report.page import mean_row, render_page, score_row, write_report
 from pgx_core.report.pictures import draw_pictures
 from pgx_core.report.verdict import caveats, verdict
@@ -78,6 +79,17 @@ def test_every_picture_is_embedded_whole_and_described(report, html):
     embedded = {base64.b64decode(image["src"].split(",")[1]) for image in images}
     assert embedded == {path.read_bytes() for path in report.parent.glob("*.png")}
     assert all(len(image["alt"]) > 20 for image in images)
+
+
+def test_descriptions_state_the_numbers(data):
+    alt = {picture.name: picture.alt for picture in draw_pictures(data)}
+    same = data.partition.labels[:, None] == data.partition.labels
+    inside = data.affinity.matrix[same & ~np.eye(6, dtype=bool)].mean()
+    across = np.nanmean(data.affinity.matrix[~same])
+    assert f"inside groups on average {inside:.2f}, across groups on average {decimal(across)}" in alt["affinity"]
+    assert "one policy + objective id 0.80;" in alt["mean_scores"]
+    assert "group training 61.7 s and 950k steps" in alt["costs"]
+    assert f"{np.median(data.taylor_residuals[:, -1]):.2%} at a relative step length of 5.00%" in alt["taylor"]
 
 
 def test_the_verdict_stands_first_and_the_caveats_last(data, html):

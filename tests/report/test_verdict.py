@@ -133,5 +133,9 @@ def test_caveats_name_the_seed_and_that_nothing_is_certified(data):
 
 def test_caveats_appear_when_they_hold(data):
     groups = next(m for m in data.methods if m.method == "groups").scores
-    assert "Random groups are not clearly worse" in " ".join(caveats(changed(data, "random", scores=groups)))
+    assert "groups without the objective id: the choice" in " ".join(caveats(changed(data, "random", scores=groups)))
+    served = next(m for m in data.methods if m.method == "groups_id")
+    draw = dataclasses.replace(served, method="random_id")
+    both = dataclasses.replace(data, methods=(*data.methods, draw))
+    assert "groups with the objective id: the choice" in " ".join(caveats(both))
     assert "did not spend equal steps (600k to 1.2M)" in " ".join(caveats(changed(data, "joint", steps=600_000)))

@@ -1,0 +1,136 @@
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn.linear_model import LogisticRegression
+
+from pgx_core.errors import ConfigError
+from pgx_core.surrogate.logistic import pooled_logistic
+from pgx_core.surrogate.solve import SurrogateConfig, solve_subsets
+from pgx_core.types import Features, SurrogateSolution
+
+RADII = (1e-4, 1e-3, 1e-2, 1e-1, np.inf)
+EXACT = {"tolerance": 1e-10, "ridge": 1e-3}
+
+
+def everything(features: Features) -> np.ndarray:
+    return np.ones(len(features.labels), dtype=bool)
+
+
+def solve(features: Features, subsets: np.ndarray, radius: float) -> SurrogateSolution:
+    return solve_subsets(features, subsets, everything(features), SurrogateConfig(trust_radius=radius, **EXACT))
+
+
+def sklearn_steps(features: Features, subsets: np.ndarray, ridge: np.ndarray) -> np.ndarray:
+    """The peer: one regression per subset, with the multiplier given."""
+    weights = features.weights / np.bincount(features.objectives, features.weights)[features.objectives]
+    steps = []
+    for subset, multiplier in zip(subsets, ridge, strict=True):
+        own = subset[features.objectives]
+        model = LogisticRegression(
+            C=1.0 / multiplier, fit_intercept=False, solver="newton-cholesky", tol=1e-11, max_iter=1000
+        )
+        model.fit(features.coordinates[own], features.labels[own], sample_weight=weights[own] / subset.sum())
+        steps.append(model.coef_[0])
+    return np.array(steps)
+
+
+@pytest.mark.parametrize("radius", RADII)
+def test_steps_equal_scikit_learn_one_subset_at_a_time(features: Features, subsets: np.ndarray, radius: float) -> None:
+    solution = solve(features, subsets, radius)
+    expected = sklearn_steps(features, subsets, solution.ridge)
+    np.testing.assert_allclose(solution.steps, expected, rtol=0, atol=1e-6 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize("radius", RADII)
+def test_the_constraint_is_complementary(features: Features, subsets: np.ndarray, radius: float) -> None:
+    solution = solve(features, subsets, radius)
+    problem = pooled_logistic(features, subsets, everything(features))
+    gradients = problem.gradients(solution.steps, np.ones(len(subsets), dtype=bool))
+    stationary = gradients + solution.ridge[:, None] * solution.steps
+    assert (np.linalg.norm(stationary, axis=1) <= 1e-9 * np.linalg.norm(problem.slopes(), axis=1)).all()
+    assert (solution.ridge >= EXACT["ridge"]).all()
+    assert (solution.relative_lengths <= radius * (1 + 1e-12)).all()
+    held = solution.ridge > EXACT["ridge"]
+    np.testing.assert_allclose(solution.relative_lengths[held], radius, rtol=1e-8)
+    np.testing.assert_allclose(solution.losses, problem.losses(solution.steps))
+
+
+def test_both_sides_of_the_constraint_are_tested(features: Features, subsets: np.ndarray) -> None:
+    assert (solve(features, subsets, RADII[0]).ridge > EXACT["ridge"]).all()
+    assert (solve(features, subsets, RADII[-1]).ridge == EXACT["ridge"]).all()
+
+
+@given(st.floats(-5, 1), st.floats(-6, 0), st.integers(0, 3), st.floats(-1, 2))
+def test_any_radius_ridge_and_scale_converge(
+    make_features: Callable[..., Features], log_radius: float, log_ridge: float, seed: int, log_scale: float
+) -> None:
+    features = make_features(n=100, seed=seed)
+    features = dataclasses.replace(features, coordinates=features.coordinates * 10**log_scale)
+    subsets = np.array([[True, True, False, False], [True, True, True, True]])
+    config = SurrogateConfig(trust_radius=10**log_radius, ridge=10**log_ridge)
+    solution = solve_subsets(features, subsets, everything(features), config)
+    problem = pooled_logistic(features, subsets, everything(features))
+    residual = problem.gradients(solution.steps, np.ones(2, dtype=bool)) + solution.ridge[:, None] * solution.steps
+    assert np.linalg.norm(residual, axis=1) == pytest.approx(0.0, abs=2e-6 * np.linalg.norm(problem.slopes()))
+    assert (solution.relative_lengths <= config.trust_radius * (1 + 1e-12)).all()
+
+
+def test_separable_data_stay_inside_the_radius(make_features: Callable[..., Features]) -> None:
+    features = make_features()
+    labels = np.where(features.coordinates[:, 0] >= 0, 1.0, -1.0)
+    separable = dataclasses.replace(features, labels=labels)
+    config = SurrogateConfig(trust_radius=1.0, ridge=1e-9)
+    solution = solve_subsets(separable, np.ones((1, 4), dtype=bool), everything(features), config)
+    assert solution.relative_lengths[0] == pytest.approx(1.0)
+    assert solution.losses[0] < 0.1
+
+
+def test_a_subset_does_not_depend_on_its_company(features: Features, subsets: np.ndarray) -> None:
+    together = solve(features, subsets, 0.01)
+    for s in (0, 5, len(subsets) - 1):
+        alone = solve(features, subsets[s : s + 1], 0.01)
+        np.testing.assert_allclose(alone.steps[0], together.steps[s], atol=1e-9)
+
+
+def test_a_lone_objective_follows_its_own_wish_best(features: Features) -> None:
+    each = solve(features, np.eye(4, dtype=bool), 0.01)
+    for i in range(4):
+        problem = pooled_logistic(features, np.eye(4, dtype=bool)[[i] * 4], everything(features))
+        assert np.argmin(problem.losses(each.steps)) == i
+
+
+@pytest.mark.parametrize("scales", [(1.0, 100.0, 1e-3, 1.0), (7.0,) * 4])
+def test_reward_scales_do_not_matter(
+    make_features: Callable[..., Features], subsets: np.ndarray, scales: tuple[float, ...]
+) -> None:
+    plain, scaled = (solve(make_features(scales=s), subsets, 0.01) for s in ((1.0,) * 4, scales))
+    np.testing.assert_allclose(plain.steps, scaled.steps, atol=1e-9)
+
+
+def test_held_out_transitions_have_no_say(features: Features, subsets: np.ndarray) -> None:
+    fitted = np.arange(len(features.labels)) % 2 == 0
+    turned = dataclasses.replace(features, labels=np.where(fitted, features.labels, -features.labels))
+    first, second = (solve_subsets(f, subsets, fitted, SurrogateConfig()) for f in (features, turned))
+    np.testing.assert_array_equal(first.steps, second.steps)
+
+
+def test_the_radius_counts_parameter_length_not_coordinates(features: Features, subsets: np.ndarray) -> None:
+    stretched = dataclasses.replace(features, step_length=5.0)
+    plain, short = solve(features, subsets, 0.001), solve(stretched, subsets, 0.001)
+    np.testing.assert_allclose(short.relative_lengths, plain.relative_lengths)
+    np.testing.assert_allclose(np.linalg.norm(plain.steps, axis=1), 5.0 * np.linalg.norm(short.steps, axis=1))
+
+
+def test_bad_settings_and_lack_of_convergence_are_named(features: Features, subsets: np.ndarray) -> None:
+    with pytest.raises(ConfigError, match="trust_radius > 0, got 0"):
+        SurrogateConfig(trust_radius=0.0)
+    with pytest.raises(ConfigError, match="ridge > 0"):
+        SurrogateConfig(ridge=-1.0)
+    with pytest.raises(ConfigError, match="1 iterations"):
+        solve_subsets(features, subsets, everything(features), SurrogateConfig(max_iterations=1))
