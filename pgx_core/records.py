@@ -113,8 +113,7 @@ def _convert(kind: Any, data: Any, where: str) -> Any:
         item_kinds = [arguments[0]] * len(data) if arguments[-1] is Ellipsis else arguments
         _require(len(item_kinds) == len(data), data, where, f"{len(item_kinds)} items")
         return tuple(
-            _convert(item, value, f"{where}[{i}]")
-            for i, (item, value) in enumerate(zip(item_kinds, data, strict=True))
+            _convert(item, value, f"{where}[{i}]") for i, (item, value) in enumerate(zip(item_kinds, data, strict=True))
         )
     if origin in (dict, Mapping):
         _require(isinstance(data, dict), data, where, "an object")
@@ -148,9 +147,7 @@ def _convert_record(kind: type, data: Any, where: str) -> Any:
     missing = [
         name
         for name, field in fields.items()
-        if name not in data
-        and field.default is dataclasses.MISSING
-        and field.default_factory is dataclasses.MISSING
+        if name not in data and field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
     ]
     if missing:
         raise ConfigError(f"{where}: {kind.__name__} lacks '{missing[0]}'")

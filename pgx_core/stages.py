@@ -78,7 +78,7 @@ def rollouts(run: Run) -> None:
         config.rollouts,
         config.training.ppo,
         config.seed + 10_000,
-        config.training.backend,
+        config.training.simulation,
     )
     save_record(run.path("transitions.npz"), transitions)
 
@@ -104,7 +104,7 @@ def surrogate(run: Run) -> None:
     if run.config.subset_scores == "rollout":
         steps = lift(meta_population.policy(0), basis, solution.steps)
         scores = score_by_rollout(
-            meta_population, steps, subsets, run.suite, run.config.evaluation, run.config.training.backend
+            meta_population, steps, subsets, run.suite, run.config.evaluation, run.config.training.simulation
         )
     else:
         scores = score_subsets(found, subsets, solution, ~fitted, settings.blocks)
@@ -183,7 +183,7 @@ def evaluation(run: Run) -> None:
         population = run.population(run.trained(method))
         labels = method_labels(run, method)
         asked = None if method == run.served else own_objectives(labels)
-        measured = evaluate(population, run.suite, config.evaluation, config.training.backend, asked)
+        measured = evaluate(population, run.suite, config.evaluation, config.training.simulation, asked)
         if method == run.served:
             save_record(run.path("evaluation/every_policy.npz"), measured)
         each = np.arange(len(labels))

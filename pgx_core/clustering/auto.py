@@ -15,7 +15,7 @@ from pgx_core.clustering.strategies import Strategy, sdp_groups
 from pgx_core.errors import ConfigError
 from pgx_core.types import Affinity, Partition
 
-NOISE_SIGMAS = 2.0  # deviations above the mean gain in pure noise that a grouping must exceed
+NOISE_SIGMAS = 2.0  # standard deviations by which a grouping's gain must exceed the mean gain in pure noise
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,8 @@ class ClusteringTable:
     values: Float[np.ndarray, "K"]  # the discrete objective
     gains: Float[np.ndarray, "K"]  # value minus that of one group
     errors: Float[np.ndarray, "K"]  # standard error of the gain
-    noise: Float[np.ndarray, "K"]  # gain that pure noise of the affinities' size rarely exceeds
+    noise: Float[np.ndarray, "K"]  # mean gain of the best k groups in matrices of pure estimation noise
+    noise_spread: Float[np.ndarray, "K"]  # standard deviation of that gain over such matrices
     stability: Float[np.ndarray, "K"]  # mean adjusted Rand index against the replicates; NaN for k = 1 and k = n
 
 
@@ -54,8 +55,9 @@ def cluster(affinity: Affinity, config: ClusteringConfig, strategy: Strategy = s
     """Partition the objectives.
 
     With k = "auto", k > 1 groups must gain more than grouping pure noise would, and come out alike from most
-    bootstrap replicates. Of those k the smallest is taken whose value is within one standard error of the best;
-    if there is none, one policy is as good, and k = 1.
+    bootstrap replicates. Of those k the smallest is taken whose gain over noise is within one standard error of
+    the best; if there is none, one policy is as good, and k = 1. Comparing with noise follows the gap statistic
+    (Tibshirani, Walther and Hastie 2001): more groups fit more noise, and that is no evidence for them.
 
     Raises:
         ConfigError: a setting is out of range, a pair was never sampled together, or there are no replicates.
@@ -73,26 +75,29 @@ def _measure(
 ) -> ClusteringTable:
     """One row of evidence per partition; `gains` are theirs on the replicates."""
     replicates = affinity.replicates[: config.bootstrap]
+    in_noise = np.array([_noise_gains(replicates, p.k, config.seed) for p in partitions])
     return ClusteringTable(
         ks=np.array([p.k for p in partitions]),
         labels=np.stack([p.labels for p in partitions]),
         values=np.array([p.value for p in partitions]),
         gains=np.array([float(_gains(affinity.matrix, p.labels, p.k)) for p in partitions]),
         errors=gains.std(1, ddof=1),
-        noise=np.array([_noise(replicates, p.k, config.seed) for p in partitions]),
+        noise=in_noise.mean(1),
+        noise_spread=in_noise.std(1, ddof=1),
         stability=np.array([_stability(replicates, p, config.seed) for p in partitions]),
     )
 
 
 def _choose(table: ClusteringTable, gains: Float[np.ndarray, "K b"], threshold: float) -> int:
     """Row of the chosen k; row 0 is k = 1."""
+    excess = table.gains - table.noise
     # NaN is below every threshold: k = 1 and k = n come out alike from anything, which proves nothing.
-    eligible = np.flatnonzero((table.stability >= threshold) & (table.gains > table.noise))
+    eligible = np.flatnonzero((table.stability >= threshold) & (excess > NOISE_SIGMAS * table.noise_spread))
     if not len(eligible):
         return 0
-    best = eligible[table.values[eligible].argmax()]
+    best = eligible[excess[eligible].argmax()]
     errors = (gains[best] - gains).std(1, ddof=1)
-    return int(next(row for row in eligible if table.values[best] - table.values[row] <= errors[row]))
+    return int(next(row for row in eligible if excess[best] - excess[row] <= errors[row]))
 
 
 def _gains(
@@ -102,16 +107,11 @@ def _gains(
     return partition_values(matrices, labels, k) - partition_values(matrices, np.zeros_like(labels), 1)
 
 
-def _noise(replicates: Float[np.ndarray, "b n n"], k: int, seed: int) -> float:
-    """The gain of the best k groups in matrices that hold only the estimation's noise.
-
-    A replicate minus the mean of all is such a matrix. The best of many partitions gains on it too, and a real
-    grouping must gain more: the reasoning of the gap statistic (Tibshirani, Walther and Hastie 2001).
-    """
+def _noise_gains(replicates: Float[np.ndarray, "b n n"], k: int, seed: int) -> Float[np.ndarray, "b"]:
+    """Gains of the best k groups in matrices that hold only noise: each replicate minus the mean of all."""
     noise = replicates - replicates.mean(0)
     found = search_partitions(noise, np.zeros((0, noise.shape[1]), dtype=np.int64), k, seed)
-    gains = _gains(noise, found, k)
-    return float(gains.mean() + NOISE_SIGMAS * gains.std(ddof=1))
+    return _gains(noise, found, k)
 
 
 def _stability(replicates: Float[np.ndarray, "b n n"], partition: Partition, seed: int) -> float:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from pgx_core.contract import PolicyContract
+from pgx_core.errors import ConfigError
 from pgx_core.observation import Readings, limit_rate, observe
 from pgx_core.serving.bundle import Bundle
 from pgx_core.serving.checks import find_objective
@@ -49,9 +50,12 @@ class PolicyServer:
 
     Raises:
         BundleError: the objective is unknown.
+        ConfigError: the blend is out of range.
     """
 
     def __init__(self, bundle: Bundle, objective: str, blend_s: float = 0.3) -> None:
+        if not 0.0 <= blend_s <= 5.0:
+            raise ConfigError(f"blend_s: expected 0 to 5 s, got {blend_s}")
         self._bundle = bundle
         self._contract = bundle.manifest.contract
         self._ramp_ticks = max(1, round(blend_s * self._contract.control_rate))

@@ -18,8 +18,15 @@ from pgx_core.simulation.engine import Engine, FakeEngine
 from pgx_core.simulation.mujoco_engine import MujocoEngine
 from pgx_core.simulation.robot_model import RobotModel, compile_robot, vary_physics
 
-Backend = Literal["mujoco", "fake"]
 DIVERGED_SPEED = 1e4  # rad/s or m/s: no robot moves so fast, a broken simulation does
+
+
+@dataclass(frozen=True)
+class SimulationConfig:
+    """Which physics engine steps the worlds."""
+
+    backend: Literal["mujoco", "fake"] = "mujoco"
+    threads: int = 2  # CPU threads of the mujoco backend
 
 
 @dataclass(frozen=True)
@@ -39,14 +46,19 @@ class Simulation:
     """Worlds of one suite, each pursuing one objective."""
 
     def __init__(
-        self, suite: Suite, objectives: Int[np.ndarray, "W"], seed: int, backend: Backend = "mujoco", stagger: bool = True
+        self,
+        suite: Suite,
+        objectives: Int[np.ndarray, "W"],
+        seed: int,
+        config: SimulationConfig | None = None,
+        stagger: bool = True,
     ) -> None:
         """Args: `objectives` is the objective of each world; `stagger` spreads the first episodes' ends."""
         self.suite = suite
         self.objectives = np.asarray(objectives)
         self.robot = compile_robot(suite.robot)
         self.diverged_count = 0
-        self._engine = make_engine(suite, self.robot, self.objectives, backend)
+        self._engine = make_engine(suite, self.robot, self.objectives, config or SimulationConfig())
         self._rng = np.random.default_rng(seed)
         self._stagger = stagger
         self._worlds_of = [
@@ -175,12 +187,12 @@ class Simulation:
         return observations
 
 
-def make_engine(suite: Suite, robot: RobotModel, objectives: np.ndarray, backend: Backend) -> Engine:
-    """The physics engine of that name, with each world's own physics."""
-    if backend == "fake":
+def make_engine(suite: Suite, robot: RobotModel, objectives: np.ndarray, config: SimulationConfig) -> Engine:
+    """The physics engine asked for, with each world's own physics."""
+    if config.backend == "fake":
         return FakeEngine(robot, len(objectives))
     varied = [vary_physics(robot.model, objective.physics) for objective in suite.objectives]
-    return MujocoEngine(robot, [varied[i] for i in objectives])
+    return MujocoEngine(robot, [varied[i] for i in objectives], config.threads)
 
 
 def _call(objective: Objective, term: Term, state: State) -> Float[Tensor, "B"]:

@@ -20,7 +20,7 @@ from pgx_core.types import Features, SurrogateSolution
 TINY = np.finfo(np.float64).tiny
 KRYLOV = 10  # dimensions that place the first ridge to about a per cent
 FLOOR = 1e-6  # share of a bound's trace that its inverse in float32 needs as ridge
-STALE = (1 / 3, 1.3)  # a ridge outside these multiples of the one its inverse was made with asks for a new inverse
+STALE = (1 / 4, 1.6)  # a ridge outside these multiples of the one its inverse was made with asks for a new inverse
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from torch import Tensor
 from pgx_core.gradients.parameters import unflatten_parameters
 from pgx_core.learning.network import GaussianPolicy, Population, clone_policy
 from pgx_core.objectives.objective import Suite
-from pgx_core.simulation.simulation import Backend
+from pgx_core.simulation.simulation import SimulationConfig
 from pgx_core.training.evaluation import EvaluationConfig, evaluate
 from pgx_core.types import SubsetScores
 
@@ -36,8 +36,8 @@ def score_by_rollout(
     subsets: Bool[np.ndarray, "m n"],
     suite: Suite,
     config: EvaluationConfig,
-    backend: Backend = "mujoco",
+    simulation_config: SimulationConfig | None = None,
 ) -> SubsetScores:
     """f(S) by policy evaluation: real episodes of the m adapted policies, run as one population."""
-    evaluation = evaluate(step_policies(meta, steps), suite, config, backend, asked=subsets)
+    evaluation = evaluate(step_policies(meta, steps), suite, config, simulation_config, asked=subsets)
     return SubsetScores(subsets, evaluation.scores, evaluation.episodes, suite.names, "rollout")

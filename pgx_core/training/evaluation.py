@@ -12,7 +12,7 @@ from torch import Tensor
 from pgx_core.learning.layout import Member, make_layout
 from pgx_core.learning.network import Population, objective_one_hot
 from pgx_core.objectives.objective import Suite
-from pgx_core.simulation.simulation import Backend, Simulation
+from pgx_core.simulation.simulation import Simulation, SimulationConfig
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ def evaluate(
     population: Population,
     suite: Suite,
     config: EvaluationConfig,
-    backend: Backend = "mujoco",
+    simulation_config: SimulationConfig | None = None,
     asked: Bool[np.ndarray, "P n"] | None = None,
 ) -> Evaluation:
     """Run whole episodes of each policy on each objective.
@@ -57,7 +57,7 @@ def evaluate(
         population: the policies.
         suite: the objectives.
         config: how many episodes.
-        backend: the physics.
+        simulation_config: the physics.
         asked: which policy to run on which objective; all where None.
     """
     n = len(suite.objectives)
@@ -66,7 +66,7 @@ def evaluate(
         Member(tuple(map(int, np.flatnonzero(row))), False, config.episodes * int(row.sum())) for row in asked
     )
     layout = make_layout(members)
-    simulation = Simulation(suite, layout.objectives, config.seed, backend, stagger=False)
+    simulation = Simulation(suite, layout.objectives, config.seed, simulation_config, stagger=False)
     one_hot = objective_one_hot(layout.slot_objectives, n)
     observations = simulation.reset()
     totals = torch.zeros(simulation.n_worlds)

@@ -19,7 +19,7 @@ from pgx_core.learning.network import NetworkSize, Population
 from pgx_core.learning.ppo import PPOConfig
 from pgx_core.learning.trainer import Trainer
 from pgx_core.objectives.objective import Suite
-from pgx_core.simulation.simulation import Backend, Simulation
+from pgx_core.simulation.simulation import Simulation, SimulationConfig
 from pgx_core.training.metrics import Metrics, Row
 
 
@@ -30,7 +30,7 @@ class TrainingConfig:
     worlds: int = 96  # parallel worlds in all, spread over policies in proportion to their objectives
     hidden: tuple[int, ...] = (64, 64)  # units per hidden layer
     initial_std: float = 0.6  # exploration noise at the start, in units of the action range [-1, 1]
-    backend: Backend = "mujoco"
+    simulation: SimulationConfig = field(default_factory=SimulationConfig)
     checkpoint_seconds: float = 15.0  # at most this much work is lost to a kill
     ppo: PPOConfig = field(default_factory=PPOConfig)
 
@@ -80,7 +80,7 @@ def train_population(
         start: initial parameters; freshly drawn where None.
     """
     layout = make_layout(members)
-    simulation = Simulation(suite, layout.objectives, seed, config.backend)
+    simulation = Simulation(suite, layout.objectives, seed, config.simulation)
     conditioned = tuple(member.conditioned for member in members)
     population = start or Population(
         network_size(suite, simulation, config.hidden),

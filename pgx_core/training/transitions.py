@@ -13,7 +13,7 @@ from pgx_core.learning.layout import Layout, Member, make_layout
 from pgx_core.learning.network import Population, objective_one_hot
 from pgx_core.learning.ppo import PPOConfig
 from pgx_core.objectives.objective import Suite
-from pgx_core.simulation.simulation import Backend, Simulation
+from pgx_core.simulation.simulation import Simulation, SimulationConfig
 from pgx_core.types import Transitions
 
 
@@ -26,7 +26,7 @@ class RolloutConfig:
 
 @torch.no_grad()
 def collect_transitions(
-    population: Population, suite: Suite, config: RolloutConfig, ppo: PPOConfig, seed: int, backend: Backend = "mujoco"
+    population: Population, suite: Suite, config: RolloutConfig, ppo: PPOConfig, seed: int, simulation_config: SimulationConfig | None = None
 ) -> Transitions:
     """Whole episodes of the (single) policy on each objective, exploring, with advantages per objective.
 
@@ -36,7 +36,7 @@ def collect_transitions(
     n = len(suite.objectives)
     worlds = n * -(-config.samples // suite.episode_steps)
     layout = make_layout((Member(tuple(range(n)), False, worlds),))
-    simulation = Simulation(suite, layout.objectives, seed, backend, stagger=False)
+    simulation = Simulation(suite, layout.objectives, seed, simulation_config, stagger=False)
     generator = torch.Generator().manual_seed(seed)
     one_hot = objective_one_hot(layout.slot_objectives, n)
     observations = layout.gather(simulation.reset())

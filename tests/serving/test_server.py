@@ -10,7 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pgx_core.errors import BundleError
+from pgx_core.errors import BundleError, ConfigError
 from pgx_core.export.onnx import ServedPolicy, without_objective
 from pgx_core.observation import decode_action, observe
 from pgx_core.serving import PolicyServer
@@ -204,6 +204,12 @@ def test_an_unknown_objective_is_refused_with_the_nearest_and_changes_nothing(bu
     assert server.tick(readings()).objective == "jump"
     with pytest.raises(BundleError, match="unknown objective"):
         PolicyServer(bundle, "fly")
+
+
+@pytest.mark.parametrize("blend_s", [-0.1, 5.1, float("nan")])
+def test_a_blend_out_of_range_is_refused(bundle, blend_s):
+    with pytest.raises(ConfigError, match="blend_s"):
+        PolicyServer(bundle, "jump", blend_s)
 
 
 def test_a_conditioned_policy_sees_the_objective(bundles, readings):

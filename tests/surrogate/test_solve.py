@@ -73,7 +73,7 @@ def test_any_radius_ridge_and_scale_converge(
     features = make_features(n=100, seed=seed)
     features = dataclasses.replace(features, coordinates=features.coordinates * 10**log_scale)
     subsets = np.array([[True, True, False, False], [True, True, True, True]])
-    config = SurrogateConfig(trust_radius=10**log_radius, ridge=10**log_ridge)
+    config = SurrogateConfig(trust_radius=10**log_radius, ridge=10**log_ridge, tolerance=1e-6)
     solution = solve_subsets(features, subsets, everything(features), config)
     problem = pooled_logistic(features, subsets, everything(features))
     residual = problem.gradients(solution.steps, np.ones(2, dtype=bool)) + solution.ridge[:, None] * solution.steps
