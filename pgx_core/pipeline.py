@@ -21,23 +21,18 @@ class Stage:
     steps: Callable[[Run], int] = lambda run: 0  # environment steps it spends
 
 
-def _transitions(run: Run) -> int:
-    per_objective = -(-run.config.rollouts.samples // run.suite.episode_steps) * run.suite.episode_steps
-    return per_objective * len(run.suite.objectives)
-
-
 def _baseline_steps(run: Run) -> int:
-    return sum(run.steps - (0 if method == "joint_id" else run.meta_steps) for method in run.methods[1:])
+    return sum(run.training_steps(method) for method in run.methods[1:])
 
 
 STAGES = (
     Stage("meta", stages.meta, ("meta",), lambda run: run.meta_steps),
-    Stage("rollouts", stages.rollouts, ("transitions.npz",), _transitions),
+    Stage("rollouts", stages.rollouts, ("transitions.npz",), lambda run: run.rollout_steps),
     Stage("features", stages.features, ("features.npz", "basis.npz")),
     Stage("surrogate", stages.surrogate, ("solution.npz", "scores.npz", "taylor.npz")),
     Stage("affinity", stages.affinity, ("affinity.npz",)),
     Stage("clustering", stages.clustering, ("partition.npz", "clustering.npz")),
-    Stage("groups", stages.groups, ("groups",), lambda run: run.steps - run.meta_steps),
+    Stage("groups", stages.groups, ("groups",), lambda run: run.training_steps(run.served)),
     Stage("baselines", stages.baselines, ("baselines",), _baseline_steps),
     Stage("evaluation", stages.evaluation, ("evaluation",)),
     Stage("export", stages.export, ("bundle",)),

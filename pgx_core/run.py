@@ -66,6 +66,23 @@ class Run:
         return round(self.steps * self.config.meta_share)
 
     @property
+    def rollout_steps(self) -> int:
+        """Steps of the meta policy's rollouts: whole episodes."""
+        episode = self.suite.episode_steps
+        return -(-self.config.rollouts.samples // episode) * episode * len(self.suite.objectives)
+
+    def training_steps(self, method: Method) -> int:
+        """What is left of the budget for a method's own training, so that all spend the same in all.
+
+        Methods that rest on the rollouts pay for them. One policy that sees the objective starts afresh with
+        ALL steps, the strongest use of the budget we know for it; the others start from the meta policy.
+        """
+        if method == "joint_id":
+            return self.steps
+        estimated = method.removesuffix("_id") in ("groups", "cosine")
+        return self.steps - self.meta_steps - (self.rollout_steps if estimated else 0)
+
+    @property
     def served(self) -> Method:
         """The method whose policies are exported."""
         return "groups_id" if self.config.groups_conditioned else "groups"

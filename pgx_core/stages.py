@@ -147,19 +147,16 @@ def baselines(run: Run) -> None:
 
 
 def _train_method(run: Run, method: Method) -> None:
-    """Train a method's policies as one population.
-
-    All start from the meta policy and share the steps it left, but for one policy that sees the objective:
-    it starts afresh with ALL steps, the strongest use of the budget we know for it.
-    """
+    """Train a method's policies as one population, on what its budget has left (`Run.training_steps`)."""
     labels = method_labels(run, method)
     conditioned = is_conditioned(method)
     members = members_of(labels, conditioned, run.config.training.worlds)
-    if method == "joint_id":
-        start, steps = None, run.steps
-    else:
-        start = clone_policy(run.population("meta"), 0, tuple(m.conditioned for m in members))
-        steps = run.steps - run.meta_steps
+    start = (
+        None
+        if method == "joint_id"
+        else clone_policy(run.population("meta"), 0, tuple(m.conditioned for m in members))
+    )
+    steps = run.training_steps(method)
     train_population(
         run.suite, members, run.config.training, steps, run.config.seed + 1, run.path(run.trained(method)), method, start
     )
@@ -279,7 +276,7 @@ def report_data(run: Run) -> ReportData:
 
 def _curve(run: Run, method: Method) -> Curve:
     rows = load_checkpoint(run.path(f"{run.trained(method)}/checkpoint.pt"))["rows"]
-    spent = 0 if method == "joint_id" else run.meta_steps
+    spent = run.steps - run.training_steps(method)
     return Curve(
         method,
         np.array([row["steps"] + spent for row in rows], dtype=np.int64),

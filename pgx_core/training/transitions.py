@@ -21,7 +21,7 @@ from pgx_core.types import Transitions
 class RolloutConfig:
     """How much experience of the meta policy the affinity is estimated from."""
 
-    samples: int = 8192  # transitions per objective, rounded up to whole episodes
+    samples: int = 4096  # transitions per objective, rounded up to whole episodes
 
 
 @torch.no_grad()
