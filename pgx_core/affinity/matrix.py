@@ -57,7 +57,7 @@ def _affinity(
     with np.errstate(invalid="ignore"):  # 0/0 is NaN: this pair was never sampled, which is not "no effect"
         one_way = ((mass * standard).T @ members) / together
     # i's gain from j and j's gain from i differ; a group must suit both, so it sees their mean.
-    matrix = (one_way + one_way.T) / 2
+    matrix: np.ndarray = (one_way + one_way.T) / 2
     # U_ii is the mean of i's standardised scores over all subsets that hold i: 0, up to rounding.
     np.fill_diagonal(matrix, 0.0)
     return matrix

@@ -24,7 +24,7 @@ class ClusteringConfig:
 
     k: int | Literal["auto"] = "auto"  # 1 to the number of objectives n
     k_max: int | None = None  # auto: most groups considered, 1 to n-1; None: n/2, rounded up
-    stability_threshold: float = 0.8  # auto: least mean adjusted Rand index, 0 to 1
+    stability_threshold: float = 0.6  # auto: least mean adjusted Rand index, 0 to 1
     bootstrap: int = 40  # replicates that are grouped anew to measure stability and noise, >= 2
     seed: int = 0
 
@@ -80,7 +80,7 @@ def _measure(
         ks=np.array([p.k for p in partitions]),
         labels=np.stack([p.labels for p in partitions]),
         values=np.array([p.value for p in partitions]),
-        gains=np.array([float(_gains(affinity.matrix, p.labels, p.k)) for p in partitions]),
+        gains=np.array([_gains(affinity.matrix[None], p.labels, p.k)[0] for p in partitions]),
         errors=gains.std(1, ddof=1),
         noise=in_noise.mean(1),
         noise_spread=in_noise.std(1, ddof=1),
@@ -101,10 +101,11 @@ def _choose(table: ClusteringTable, gains: Float[np.ndarray, "K b"], threshold: 
 
 
 def _gains(
-    matrices: Float[np.ndarray, "*B n n"], labels: Int[np.ndarray, "*B n"], k: int
-) -> Float[np.ndarray, "*B"]:
+    matrices: Float[np.ndarray, "*#B n n"], labels: Int[np.ndarray, "*#B n"], k: int
+) -> Float[np.ndarray, "*#B"]:
     """Value of a partition minus that of one group, on each matrix."""
-    return partition_values(matrices, labels, k) - partition_values(matrices, np.zeros_like(labels), 1)
+    gains: np.ndarray = partition_values(matrices, labels, k) - partition_values(matrices, np.zeros_like(labels), 1)
+    return gains
 
 
 def _noise_gains(replicates: Float[np.ndarray, "b n n"], k: int, seed: int) -> Float[np.ndarray, "b"]:

@@ -19,8 +19,8 @@ def partition_value(matrix: Float[np.ndarray, "n n"], labels: Int[np.ndarray, "n
 
 
 def partition_values(
-    matrices: Float[np.ndarray, "*B n n"], labels: Int[np.ndarray, "*B n"], k: int
-) -> Float[np.ndarray, "*B"]:
+    matrices: Float[np.ndarray, "*#B n n"], labels: Int[np.ndarray, "*#B n"], k: int
+) -> Float[np.ndarray, "*#B"]:
     """`partition_value` for a batch of matrices, of partitions into k groups, or of both."""
     members = (labels[..., None] == np.arange(k)).astype(float)
     inside = (members * (matrices @ members)).sum(-2)

@@ -11,7 +11,7 @@ from jaxtyping import Float, Int
 from sklearn.cluster import KMeans, SpectralClustering
 
 from pgx_core.clustering.partitions import check_groupable, fill_groups, make_partition, partition_values
-from pgx_core.clustering.search import all_partitions, random_labels, search_partitions
+from pgx_core.clustering.search import all_partitions, search_partitions
 from pgx_core.errors import ConfigError
 from pgx_core.types import Affinity, Partition
 
@@ -87,7 +87,8 @@ def random_groups(affinity: Affinity, k: int, seed: int) -> Partition:
         ConfigError: k outside 1..n, or a pair was never sampled together.
     """
     check_groupable(affinity, k)
-    return make_partition(affinity, random_labels(len(affinity.names), k, np.random.default_rng(seed)), "random")
+    dealt = np.arange(len(affinity.names)) % k
+    return make_partition(affinity, np.random.default_rng(seed).permutation(dealt), "random")
 
 
 def spectral_groups(affinity: Affinity, k: int, seed: int) -> Partition:

@@ -88,7 +88,6 @@ SKILLS = Suite(
         Objective("stand", (Reward(stand), *REGULARISERS)),
         Objective("jump", (Reward(jump), *REGULARISERS), command={"height": 0.3}),
     ),
-    steps=600_000,
 )
 
 HIERARCHY = Suite(
@@ -99,7 +98,6 @@ HIERARCHY = Suite(
         for gravity, suffix in ((1.0, ""), (0.4, "_light"))
         for v in (1.0, 2.0, 3.0, -1.0, -2.0, -3.0)
     ),
-    steps=600_000,
 )
 
 TINY = Suite(

@@ -9,35 +9,26 @@ DEPTH = 6  # past moves that are combined
 
 
 class Anderson:
-    """Extrapolates m independent sequences x -> T(x) from their last few moves.
-
-    A sequence whose residual grew has been extrapolated too boldly: it forgets its past and takes the plain step.
-    """
+    """Extrapolates m independent sequences x -> T(x) from their last few moves."""
 
     def __init__(self, shape: tuple[int, int]) -> None:
         m, r = shape
         self._points = np.zeros((m, DEPTH, r))  # differences of x
         self._moves = np.zeros((m, DEPTH, r))  # differences of T(x) - x
-        self._last: tuple[np.ndarray, np.ndarray, np.ndarray] | None = None
+        self._last: tuple[np.ndarray, np.ndarray] | None = None
         self._count = 0
 
-    def forget(self, which: Bool[np.ndarray, "m"]) -> None:
-        """Drop the past of some sequences, because their T has changed."""
-        self._points[which] = 0.0
-        self._moves[which] = 0.0
-
     def extrapolate(
-        self, point: Float[np.ndarray, "m r"], target: Float[np.ndarray, "m r"], residual: Float[np.ndarray, "m"]
+        self, point: Float[np.ndarray, "m r"], target: Float[np.ndarray, "m r"], misled: Bool[np.ndarray, "m"]
     ) -> Float[np.ndarray, "m r"]:
-        """The next x, given x, T(x), and how far x is from the solution in any measure."""
+        """The next x, given x and T(x). Misled sequences drop their past and take the plain step."""
         move = target - point
         if self._last is not None:
-            last_point, last_move, last_residual = self._last
             slot = self._count % DEPTH
-            self._points[:, slot], self._moves[:, slot] = point - last_point, move - last_move
+            self._points[:, slot], self._moves[:, slot] = point - self._last[0], move - self._last[1]
             self._count += 1
-            self.forget(residual > 2.0 * last_residual)
-        self._last = point, move, residual
+        self._last = point, move
+        self._points[misled] = self._moves[misled] = 0.0
         # Least squares over the past moves; the small diagonal lets an empty past give zeros.
         normal = self._moves @ self._moves.transpose(0, 2, 1)
         scale = np.trace(normal, axis1=1, axis2=2)[:, None, None] + np.finfo(np.float64).tiny

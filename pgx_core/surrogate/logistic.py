@@ -51,12 +51,13 @@ class PooledLogistic:
         slopes: np.ndarray = self.shares @ pulls
         return slopes
 
-    def curvature_bounds(self) -> Float[np.ndarray, "m r r"]:
-        """B_S = X^T W X / 4 >= the Hessian everywhere (Boehning & Lindsay 1988): additive over the objectives."""
+    def curvature_bounds(self) -> Float[np.ndarray, "n r r"]:
+        """X_i^T W_i X_i / 4 of each objective: at least its Hessian everywhere (Boehning & Lindsay 1988).
+
+        The bound of a subset is the mean of its objectives'.
+        """
         data = zip(self.signed, self.weights, strict=True)
-        grams = np.stack([(signed.T * weights) @ signed for signed, weights in data])
-        bounds: np.ndarray = np.tensordot(self.shares, grams / 4.0, axes=1)
-        return bounds
+        return np.stack([(signed.T * weights) @ signed for signed, weights in data]).astype(np.float64) / 4.0
 
 
 def softplus(values: np.ndarray) -> np.ndarray:

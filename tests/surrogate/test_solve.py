@@ -81,6 +81,27 @@ def test_any_radius_ridge_and_scale_converge(
     assert (solution.relative_lengths <= config.trust_radius * (1 + 1e-12)).all()
 
 
+@pytest.mark.parametrize("radius", [1e-3, 1e-1, np.inf])
+def test_objectives_that_live_in_different_directions_converge(
+    make_features: Callable[..., Features], subsets: np.ndarray, radius: float
+) -> None:
+    """The solver's shared axes fit none of these: each objective's curvature is one steep, oblique ridge."""
+    features = make_features(r=20)
+    rng = np.random.default_rng(0)
+    steep = rng.normal(size=(4, 20))[features.objectives] * rng.normal(size=(len(features.labels), 1))
+    oblique = dataclasses.replace(features, coordinates=0.1 * features.coordinates + 30.0 * steep)
+    solution = solve(oblique, subsets, radius)
+    expected = sklearn_steps(oblique, subsets, solution.ridge)
+    np.testing.assert_allclose(solution.steps, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
+
+
+def test_single_precision_reaches_the_default_tolerance(features: Features, subsets: np.ndarray) -> None:
+    single = dataclasses.replace(features, coordinates=features.coordinates.astype(np.float32))
+    rough = solve_subsets(single, subsets, everything(features), SurrogateConfig())
+    exact = solve(features, subsets, SurrogateConfig().trust_radius)
+    np.testing.assert_allclose(rough.steps, exact.steps, rtol=0, atol=1e-4 * np.abs(exact.steps).max())
+
+
 def test_separable_data_stay_inside_the_radius(make_features: Callable[..., Features]) -> None:
     features = make_features()
     labels = np.where(features.coordinates[:, 0] >= 0, 1.0, -1.0)
