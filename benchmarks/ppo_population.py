@@ -75,9 +75,8 @@ def _show_parts(parts: dict[str, dict[str, float]]) -> None:
         print(f"| {part} | {1e3 * population[part]:.0f} | {1e3 * sequence[part]:.0f} | {ratio:.2f} |")
     share = population["physics"] / sum(population.values())
     saved = {part: sequence[part] - population[part] for part in PARTS}
-    print(f"Physics is the same arithmetic either way, and {share:.0%} of the population's time: it bounds the gain. What it")
-    print("gains itself is more worlds per call for the threads to share. The most time is saved in ", end="")
-    print(f"{max(saved, key=lambda part: saved[part])}: fewer and larger calls.")
+    print(f"Physics is the same arithmetic either way, and {share:.0%} of the population's time: it bounds the gain.")
+    print(f"Most time is saved in {max(saved, key=lambda part: saved[part])}: fewer and larger calls.")
 
 
 if __name__ == "__main__":

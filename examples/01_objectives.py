@@ -30,7 +30,8 @@ def chase(name: str, velocity: float, physics: Physics = Physics()) -> Objective
     return Objective(name, (Reward(slide), Reward(action_rate, 0.02)), {"velocity": velocity}, physics=physics)
 
 
-suite = Suite("carts", robot, (chase("right", 1.0), chase("left", -1.0), chase("weak", 1.0, Physics(actuator_strength=0.2))))
+weak = Physics(actuator_strength=0.2)  # a factor on the model's own
+suite = Suite("carts", robot, (chase("right", 1.0), chase("left", -1.0), chase("weak", 1.0, weak)))
 
 
 def main() -> None:
@@ -41,7 +42,8 @@ def main() -> None:
     for _ in range(25):
         step = simulation.step(torch.full((len(worlds), 1), 0.3))  # actions lie in [-1, 1]
         observations = step.observations
-    print(f"{len(worlds)} worlds, observation {simulation.robot.contract.observation}")
+    terms = ", ".join(f"{term.source} ({term.size})" for term in simulation.robot.contract.observation)
+    print(f"{len(worlds)} worlds, each observes {terms}")
     for index, name in enumerate(suite.names):
         own = torch.from_numpy(worlds == index)
         print(f"{name:6} velocity {observations[own, 0].mean():5.2f} m/s   score {step.scores[own].mean():5.2f}")

@@ -1,6 +1,6 @@
 """Every transition of the meta policy as a gradient feature: which parameters would make this action likelier?
 
-    python examples/03_gradient_features.py [SUITE] [FOLDER]
+    python examples/03_gradient_features.py [FOLDER]    03 to 05 share a run: each goes on where another stopped
 """
 
 from __future__ import annotations
@@ -18,11 +18,14 @@ from pgx_core.pipeline import train
 from pgx_core.run import RunConfig, open_run
 from pgx_core.types import Transitions, load_record
 
+SUITE = "tiny"  # or "signs", with `steps=None`, the suite's own: some minutes
+CONFIG = RunConfig(steps=100_000, compare=("joint_id",))
 
-def main(reference: str = "tiny", folder: str = "runs/examples/run") -> None:
+
+def main(folder: str = "runs/examples/tiny") -> None:
     """Compare the exact Gram features with a random projection, and both with full gradients."""
     torch.set_num_threads(1)
-    run = open_run(Path(folder) / reference, reference, RunConfig())
+    run = open_run(Path(folder), SUITE, CONFIG)
     train(run, stop="rollouts", say=lambda line: None)  # what is already there is not run again
     transitions = load_record(Transitions, run.path("transitions.npz"))
     policy = run.population("meta").policy(0)

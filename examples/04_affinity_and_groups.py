@@ -1,6 +1,6 @@
 """From features to groups: adapt to many subsets without training, see who helps whom, and cluster.
 
-    python examples/04_affinity_and_groups.py [SUITE] [FOLDER]
+    python examples/04_affinity_and_groups.py [FOLDER]    03 to 05 share a run: each goes on where another stopped
 """
 
 from __future__ import annotations
@@ -21,11 +21,14 @@ from pgx_core.surrogate.solve import solve_subsets
 from pgx_core.surrogate.split import split_episodes
 from pgx_core.types import Features, load_record
 
+SUITE = "tiny"  # or "signs", with `steps=None`, the suite's own: some minutes
+CONFIG = RunConfig(steps=100_000, compare=("joint_id",))
 
-def main(reference: str = "tiny", folder: str = "runs/examples/run") -> None:
+
+def main(folder: str = "runs/examples/tiny") -> None:
     """The lines of `pgx_core.grouping.group_objectives`, one by one."""
     torch.set_num_threads(1)
-    run = open_run(Path(folder) / reference, reference, RunConfig())
+    run = open_run(Path(folder), SUITE, CONFIG)
     train(run, stop="features", say=lambda line: None)  # what is already there is not run again
     features = load_record(Features, run.path("features.npz"))
 

@@ -15,7 +15,7 @@ from pgx_core.serving import PolicyServer, load_bundle
 MASS, DAMPING = 1.0, 0.5  # kg, N s/m: the cart of the suite `tiny`, in two lines instead of a simulator
 
 
-def main(folder: str = "runs/examples/run/tiny/bundle") -> None:
+def main(folder: str = "runs/examples/tiny/bundle") -> None:
     """Chase one velocity after another with a cart."""
     bundle = load_bundle(folder)  # verified: checksums, shapes, limits, golden pairs
     contract = bundle.manifest.contract

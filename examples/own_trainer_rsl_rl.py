@@ -28,7 +28,8 @@ from pgx_core.objectives.objective import Suite
 from pgx_core.simulation.simulation import Simulation
 from pgx_core.types import Transitions
 
-HORIZON, DISCOUNT, TRACE, WORLDS_EACH, EPISODES_EACH = 24, 0.97, 0.9, 16, 41
+HORIZON, DISCOUNT, TRACE = 24, 0.97, 0.9
+WORLDS_EACH, TRANSITIONS_EACH = 16, 8192  # per objective; the groups need some thousand transitions of each
 
 
 class Worlds(VecEnv):
@@ -96,7 +97,8 @@ def train(suite: Suite, iterations: int) -> OnPolicyRunner:
 @torch.no_grad()
 def collect(runner: OnPolicyRunner, suite: Suite) -> Transitions:
     """Whole episodes on every objective, exploring; the critic judges each action, objective by objective."""
-    worlds, actor, critic = Worlds(suite, EPISODES_EACH, seed=1, stagger=False), runner.alg.actor, runner.alg.critic
+    episodes_each = -(-TRANSITIONS_EACH // suite.episode_steps)
+    worlds, actor, critic = Worlds(suite, episodes_each, seed=1, stagger=False), runner.alg.actor, runner.alg.critic
     columns = []
     for _ in range(suite.episode_steps):
         before = worlds.get_observations()
@@ -114,7 +116,8 @@ def collect(runner: OnPolicyRunner, suite: Suite) -> Transitions:
     def rows(values: Tensor) -> np.ndarray:
         return values.transpose(0, 1).flatten(0, 1).numpy()  # world by world: each ran one episode
 
-    objectives, episodes = (np.repeat(x, suite.episode_steps) for x in (worlds.simulation.objectives, range(len(after))))
+    objectives = np.repeat(worlds.simulation.objectives, suite.episode_steps)
+    episodes = np.repeat(np.arange(worlds.num_envs), suite.episode_steps)
     return Transitions(rows(observations), rows(actions), rows(advantages), objectives, episodes, suite.names)
 
 
@@ -124,7 +127,7 @@ def main(reference: str = "signs", iterations: str = "65") -> None:
     suite = load_suite(reference)
     runner = train(suite, int(iterations))
     transitions = collect(runner, suite)
-    print(f"trained {65 * HORIZON:,} steps in each world; judging {len(transitions.objectives):,} actions")
+    print(f"trained {int(iterations) * HORIZON:,} steps in each world; judging {len(transitions.objectives):,} actions")
     partition = group_objectives(Policy(runner.alg.actor), transitions)
     print(f"groups: {partition}   (stability {partition.stability:.2f})")
 

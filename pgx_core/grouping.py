@@ -13,11 +13,12 @@ from torch import nn
 from pgx_core.affinity.matrix import AffinityConfig, estimate_affinity
 from pgx_core.affinity.subsets import SubsetConfig, sample_subsets
 from pgx_core.clustering.auto import ClusteringConfig, cluster
+from pgx_core.clustering.cosine import cosine_affinity
 from pgx_core.gradients.features import FeatureConfig, compute_features
 from pgx_core.surrogate.scores import score_subsets
 from pgx_core.surrogate.solve import SurrogateConfig, solve_subsets
 from pgx_core.surrogate.split import split_episodes
-from pgx_core.types import Partition, Transitions
+from pgx_core.types import Affinity, Features, Partition, SubsetScores, Transitions
 
 
 @dataclass(frozen=True)
@@ -47,4 +48,15 @@ def group_objectives(policy: nn.Module, transitions: Transitions, config: Groupi
     fitted = split_episodes(features, config.surrogate.held_out, config.surrogate.seed)
     solution = solve_subsets(features, subsets, fitted, config.surrogate)
     scores = score_subsets(features, subsets, solution, ~fitted, config.surrogate.blocks)
-    return cluster(estimate_affinity(scores, config.affinity), config.clustering).partition
+    return cluster(affinity_of(features, scores, config.affinity), config.clustering).partition
+
+
+def affinity_of(features: Features, scores: SubsetScores, config: AffinityConfig) -> Affinity:
+    """Affinity from the subsets' scores, or for two objectives from their gradients.
+
+    Two objectives have one subset, and its scores compare with nothing; the cosine of their policy gradients
+    stands in.
+    """
+    if len(features.names) == 2:
+        return cosine_affinity(features, config.bootstrap, config.seed)
+    return estimate_affinity(scores, config)

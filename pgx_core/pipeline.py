@@ -34,7 +34,7 @@ STAGES = (
     Stage("clustering", stages.clustering, ("partition.npz", "clustering.npz")),
     Stage("groups", stages.groups, ("groups",), lambda run: run.training_steps(run.served)),
     Stage("baselines", stages.baselines, ("baselines",), _baseline_steps),
-    Stage("evaluation", stages.evaluation, ("evaluation",)),
+    Stage("evaluation", stages.evaluation, ("evaluation",), stages.evaluation_steps),
     Stage("export", stages.export, ("bundle",)),
     Stage("report", stages.report, ("report",)),
 )

@@ -11,7 +11,6 @@ from typing import TypeVar
 import numpy as np
 import torch
 
-from pgx_core.affinity.matrix import estimate_affinity
 from pgx_core.affinity.subsets import sample_subsets
 from pgx_core.clustering.auto import ClusteringTable, cluster
 from pgx_core.contract import ObjectiveContract, ObservationTerm
@@ -21,6 +20,7 @@ from pgx_core.files import write_file
 from pgx_core.gradients.basis import Basis, GramBasis, ProjectionBasis, lift
 from pgx_core.gradients.features import compute_features
 from pgx_core.gradients.taylor import taylor_residuals
+from pgx_core.grouping import affinity_of
 from pgx_core.learning.layout import Member
 from pgx_core.learning.network import clone_policy
 from pgx_core.records import to_plain
@@ -124,7 +124,8 @@ def _sample(transitions: Transitions, count: int, seed: int) -> Transitions:
 def affinity(run: Run) -> None:
     """How much each pair of objectives helps each other."""
     scores = load_record(SubsetScores, run.path("scores.npz"))
-    save_record(run.path("affinity.npz"), estimate_affinity(scores, _seeded(run.config.grouping.affinity, run)))
+    found = load_record(Features, run.path("features.npz"))
+    save_record(run.path("affinity.npz"), affinity_of(found, scores, _seeded(run.config.grouping.affinity, run)))
 
 
 def clustering(run: Run) -> None:
@@ -193,6 +194,13 @@ def evaluation(run: Run) -> None:
             parameters=actor_parameters(population),
         )
         save_record(run.path(f"evaluation/{method}.npz"), scores)
+
+
+def evaluation_steps(run: Run) -> int:
+    """Environment steps the evaluation spends: the served policies meet every objective, the others their own."""
+    served = load_record(Partition, run.path("partition.npz")).k
+    episodes = (served + len(run.methods) - 1) * len(run.suite.objectives) * run.config.evaluation.episodes
+    return episodes * run.suite.episode_steps
 
 
 def export(run: Run) -> None:

@@ -15,7 +15,8 @@ from pgx_core.clustering.strategies import Strategy, sdp_groups
 from pgx_core.errors import ConfigError
 from pgx_core.types import Affinity, Partition
 
-NOISE_SIGMAS = 2.0  # standard deviations by which a grouping's gain must exceed the mean gain in pure noise
+PAIR_CONFIDENCE = 0.975  # share of the replicates in which two objectives must harm each other to be parted
+NOISE_SIGMAS = 3.0  # standard deviations by which a grouping's gain must exceed the mean gain in pure noise
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,7 @@ class ClusteringConfig:
     """How many groups, and what counts as evidence for them."""
 
     k: int | Literal["auto"] = "auto"  # 1 to the number of objectives n
-    k_max: int | None = None  # auto: most groups considered, 1 to n-1; None: n/2, rounded up
+    k_max: int | None = None  # auto: most groups considered, 1 to n-1 (2 of two); None: n/2, rounded up (2 of two)
     stability_threshold: float = 0.6  # auto: least mean adjusted Rand index, 0 to 1
     bootstrap: int = 40  # replicates that are grouped anew to measure stability and noise, >= 2
     seed: int = 0
@@ -56,7 +57,8 @@ def cluster(affinity: Affinity, config: ClusteringConfig, strategy: Strategy = s
 
     With k = "auto", k > 1 groups must gain more than grouping pure noise would, and come out alike from most
     bootstrap replicates. Of those k the smallest is taken whose gain over noise is within one standard error of
-    the best; if there is none, one policy is as good, and k = 1. Comparing with noise follows the gap statistic
+    the best; if there is none, one policy is as good, and k = 1. Two objectives, which come out alike from
+    anything, are parted where nearly every replicate says that they harm each other. Comparing with noise follows the gap statistic
     (Tibshirani, Walther and Hastie 2001): more groups fit more noise, and that is no evidence for them.
 
     Raises:
@@ -90,6 +92,8 @@ def _measure(
 
 def _choose(table: ClusteringTable, gains: Float[np.ndarray, "K b"], threshold: float) -> int:
     """Row of the chosen k; row 0 is k = 1."""
+    if table.labels.shape[1] == 2:
+        return int(len(gains) > 1 and np.mean(gains[1] > 0) >= PAIR_CONFIDENCE)
     excess = table.gains - table.noise
     # NaN is below every threshold: k = 1 and k = n come out alike from anything, which proves nothing.
     eligible = np.flatnonzero((table.stability >= threshold) & (excess > NOISE_SIGMAS * table.noise_spread))
@@ -136,7 +140,8 @@ def _checked_ks(affinity: Affinity, config: ClusteringConfig) -> tuple[int, ...]
     check_groupable(affinity, config.k if config.k != "auto" else 1)
     if config.k != "auto":
         return (config.k,)
-    k_max = config.k_max if config.k_max is not None else (n + 1) // 2
-    if not 1 <= k_max <= max(1, n - 1):
-        raise ConfigError(f"expected k_max between 1 and {max(1, n - 1)} for {n} objectives, got {k_max}")
+    most = 2 if n == 2 else max(1, n - 1)
+    k_max = config.k_max if config.k_max is not None else min(most, max(2, (n + 1) // 2))
+    if not 1 <= k_max <= most:
+        raise ConfigError(f"expected k_max between 1 and {most} for {n} objectives, got {k_max}")
     return tuple(range(1, k_max + 1))

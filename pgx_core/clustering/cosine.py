@@ -25,25 +25,24 @@ def cosine_affinity(features: Features, bootstrap: int = 200, seed: int = 0) -> 
     generator = np.random.default_rng(seed)
     gradients, resampled = [], []
     for index, name in enumerate(features.names):
-        sums, counts = _episode_sums(features, index)
+        sums = _episode_sums(features, index)
         if not np.abs(sums.sum(0)).max(initial=0.0) > 0:
             raise ConfigError(f"the policy gradient of '{name}' is zero or missing: roll it out for longer")
-        weights = generator.dirichlet(np.ones(len(counts)), bootstrap)
-        gradients.append(sums.sum(0) / counts.sum())
-        resampled.append(weights @ sums / (weights @ counts)[:, None])
+        weights = generator.dirichlet(np.ones(len(sums)), bootstrap)
+        gradients.append(sums.sum(0))  # a cosine needs no division by the count
+        resampled.append(weights @ sums)
     replicates = _cosines(np.stack(resampled, axis=1))
     return Affinity(_cosines(np.stack(gradients)), replicates.std(0, ddof=1), replicates, features.names)
 
 
-def _episode_sums(features: Features, objective: int) -> tuple[Float[np.ndarray, "E r"], Float[np.ndarray, "E"]]:
-    """Sum of w*y*g over each episode of one objective, and the episodes' lengths."""
+def _episode_sums(features: Features, objective: int) -> Float[np.ndarray, "episodes r"]:
+    """Sum of w*y*g over each episode of one objective."""
     rows = features.objectives == objective
-    _, episodes = np.unique(features.episodes[rows], return_inverse=True)
-    counts = np.bincount(episodes).astype(float)
+    found, episodes = np.unique(features.episodes[rows], return_inverse=True)
     gradients = (features.weights * features.labels)[rows, None] * features.coordinates[rows]
-    sums = np.zeros((len(counts), features.coordinates.shape[1]))
+    sums = np.zeros((len(found), features.coordinates.shape[1]))
     np.add.at(sums, episodes, gradients)
-    return sums, counts
+    return sums
 
 
 def _cosines(gradients: Float[np.ndarray, "*B n r"]) -> Float[np.ndarray, "*B n n"]:

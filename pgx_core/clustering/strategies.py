@@ -62,7 +62,7 @@ def _round(relaxed: Float[np.ndarray, "n n"], k: int, seed: int) -> Int[np.ndarr
     factor = vectors[:, -k:] * np.sqrt(values[-k:].clip(min=0.0))
     # Fewer than k distinct rows are no error here: fill_groups splits, local search repairs.
     distinct = len(np.unique(factor.round(9), axis=0))
-    return fill_groups(KMeans(min(k, distinct), n_init=10, random_state=seed).fit_predict(factor), k)
+    return fill_groups(KMeans(min(k, distinct), n_init=4, random_state=seed).fit_predict(factor), k)
 
 
 def brute_force_groups(affinity: Affinity, k: int, seed: int) -> Partition:
@@ -106,7 +106,7 @@ def spectral_groups(affinity: Affinity, k: int, seed: int) -> Partition:
     weights = FLOOR + (affinity.matrix - off_diagonal.min()).clip(min=0.0) / span
     np.fill_diagonal(weights, 1.0)
     labels = SpectralClustering(k, affinity="precomputed", random_state=seed).fit_predict(weights)
-    return make_partition(affinity, fill_groups(labels, k), "spectral")
+    return make_partition(affinity, labels, "spectral")
 
 
 def cosine_groups(affinity: Affinity, k: int, seed: int) -> Partition:

@@ -43,7 +43,7 @@ def normalise_per_objective(
     """Centre and scale the advantages of each (policy, objective) pair by itself.
 
     Without it an objective with large rewards drowns the others, and where opposite objectives share a
-    blind actor their signals cancel in the common mean.
+    blind actor their signals cancel in the common mean. Empty slots get 0.
 
     Args:
         advantages: of each step and slot.
@@ -59,4 +59,4 @@ def normalise_per_objective(
     mean = spread(torch.einsum("tpb,pbn->pn", advantages, membership))
     centred = advantages - mean
     variance = spread(torch.einsum("tpb,pbn->pn", centred.square(), membership))
-    return centred / (variance.sqrt() + 1e-8)
+    return centred / (variance.sqrt() + 1e-8) * membership.sum(-1)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor
 
 
@@ -40,11 +40,6 @@ class Layout:
     def scatter(self, values: Tensor) -> Tensor:
         """[P, B, ...] to [W, ...]."""
         return values.flatten(0, 1)[self.slot_of_world]
-
-    def holds(self, n_objectives: int) -> Bool[Tensor, "P objectives"]:
-        """Which policy has worlds of which objective."""
-        one_hot = torch.nn.functional.one_hot(self.slot_objectives, n_objectives) * self.mask.long().unsqueeze(-1)
-        return one_hot.sum(1) > 0
 
 
 def make_layout(members: tuple[Member, ...]) -> Layout:

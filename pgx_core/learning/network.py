@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import pairwise
+from typing import cast
 
 import torch
 from jaxtyping import Float, Int
@@ -25,7 +28,7 @@ class GaussianPolicy(nn.Module):
     def __init__(self, n_inputs: int, n_actions: int, hidden: tuple[int, ...] = (64, 64)) -> None:
         super().__init__()
         sizes = (n_inputs, *hidden, n_actions)
-        self.layers = nn.ModuleList(nn.Linear(i, o) for i, o in zip(sizes, sizes[1:], strict=False))
+        self.layers = nn.ModuleList(nn.Linear(i, o) for i, o in pairwise(sizes))
         self.log_std = nn.Parameter(torch.zeros(n_actions))
         self.register_buffer("observation_mean", torch.zeros(n_inputs))
         self.register_buffer("observation_std", torch.ones(n_inputs))
@@ -64,9 +67,7 @@ class StackedMLP(nn.Module):
 
     def __init__(self, n_policies: int, sizes: tuple[int, ...], output_gain: float, seeds: tuple[int, ...]) -> None:
         super().__init__()
-        self.weights = nn.ParameterList(
-            torch.empty(n_policies, i, o) for i, o in zip(sizes, sizes[1:], strict=False)
-        )
+        self.weights = nn.ParameterList(torch.empty(n_policies, i, o) for i, o in pairwise(sizes))
         self.biases = nn.ParameterList(torch.zeros(n_policies, 1, o) for o in sizes[1:])
         for policy, seed in enumerate(seeds):
             generator = torch.Generator().manual_seed(seed)
@@ -138,8 +139,8 @@ class Population(nn.Module):
         return self.log_std.shape[0]
 
     def inputs(
-        self, observations: Float[Tensor, "P B observations"], one_hot: Float[Tensor, "P B objectives"]
-    ) -> tuple[Float[Tensor, "P B inputs"], Float[Tensor, "P B inputs"]]:
+        self, observations: Float[Tensor, "*T P B observations"], one_hot: Float[Tensor, "*T P B objectives"]
+    ) -> tuple[Float[Tensor, "*T P B inputs"], Float[Tensor, "*T P B inputs"]]:
         """Network inputs of (actor, critic)."""
         normal = ((observations - self.observation_mean) / self.observation_std).clip(-10.0, 10.0)
         return torch.cat([normal, one_hot * self.conditioned], -1), torch.cat([normal, one_hot], -1)
@@ -167,8 +168,9 @@ class Population(nn.Module):
         """A copy of one actor as a plain module."""
         size = self.size
         policy = GaussianPolicy(size.n_inputs, size.n_actions, size.hidden)
+        layers = cast(Iterable[nn.Linear], policy.layers)
         with torch.no_grad():
-            for layer, weight, bias in zip(policy.layers, self.actor.weights, self.actor.biases, strict=True):
+            for layer, weight, bias in zip(layers, self.actor.weights, self.actor.biases, strict=True):
                 layer.weight.copy_(weight[index].T)
                 layer.bias.copy_(bias[index, 0])
             policy.log_std.copy_(self.log_std[index, 0])
@@ -182,9 +184,10 @@ def clone_policy(source: Population, index: int, conditioned: tuple[bool, ...]) 
     """A population whose every member starts as policy `index` of `source`, conditioned as given."""
     n = len(conditioned)
     clone = Population(source.size, conditioned, seeds=(0,) * n)
-    for name, target in list(clone.named_parameters()) + list(clone.named_buffers()):
+    values = source.state_dict()
+    for name, target in clone.state_dict().items():
         if name != "conditioned":
-            target.copy_(dict(source.state_dict())[name][index].expand_as(target))
+            target.copy_(values[name][index].expand_as(target))
     return clone
 
 

@@ -97,7 +97,7 @@ def update(
         for chosen in torch.randperm(n, generator=generator).chunk(config.minibatches):
             loss, metrics = _loss(population, [tensor[:, chosen] for tensor in data], config)
             optimiser.zero_grad(set_to_none=True)
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()
             clip_gradients(population, config.max_gradient_norm)
             optimiser.step()
             floor_entropy(population, config.minimum_std)

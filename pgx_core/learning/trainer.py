@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -15,17 +14,7 @@ from pgx_core.learning.network import Population, gaussian_log_prob, objective_o
 from pgx_core.learning.ppo import Batch, PPOConfig, UpdateMetrics, update
 
 
-class WorldStep(Protocol):
-    """What the trainer reads of a simulation's step; see `simulation.Step`."""
-
-    observations: Tensor
-    final_observations: Tensor
-    rewards: Tensor
-    scores: Tensor
-    terminated: Tensor
-    truncated: Tensor
-
-
+@runtime_checkable
 class Worlds(Protocol):
     """What the trainer needs of a simulation."""
 
@@ -36,7 +25,7 @@ class Worlds(Protocol):
         ...
 
     def step(self, actions: Tensor) -> Any:
-        """Advance every world."""
+        """Advance every world. The trainer reads the fields of `simulation.Step`."""
         ...
 
     def state_dict(self) -> dict[str, Any]:
@@ -100,33 +89,35 @@ class Trainer:
 
     @torch.no_grad()
     def _collect(self) -> tuple[Batch, Float[Tensor, "P n"]]:
-        population, layout = self.population, self.layout
-        columns: list[tuple[Tensor, ...]] = []
-        scores = torch.zeros_like(layout.mask)
-        seen = []
+        rows, seen = [], []
+        totals = torch.zeros_like(self.layout.mask)
         for _ in range(self.config.horizon):
-            actor_inputs, critic_inputs = population.inputs(self._observations, self._one_hot)
-            mean = population.actor(actor_inputs)
-            noise = torch.randn(mean.shape, generator=self._generator)
-            actions = mean + noise * population.log_std.exp()
-            log_probs = gaussian_log_prob(mean, population.log_std, actions)
-            step = self.worlds.step(layout.scatter(actions))
-            ended = layout.gather(step.terminated | step.truncated)
-            final = layout.gather(step.final_observations)
-            columns.append(
-                (actor_inputs, critic_inputs, actions, log_probs, final,
-                 layout.gather(step.rewards), layout.gather(step.terminated), ended)
-            )  # fmt: skip
-            scores += layout.gather(step.scores)
             seen.append(self._observations)
-            self._observations = layout.gather(step.observations)
-        stacked = [torch.stack(column) for column in zip(*columns, strict=True)]
+            row, scores = self._act()
+            rows.append(row)
+            totals += scores
+        stacked = [torch.stack(column) for column in zip(*rows, strict=True)]
         actor_inputs, critic_inputs, actions, log_probs, final, rewards, terminated, ended = stacked
         values, next_values = self._values(critic_inputs, final)
-        population.update_normaliser(torch.cat(seen, 1), layout.mask.repeat(1, len(seen)))
-        per_objective = torch.einsum("pb,pbn->pn", scores, self._membership) / self._membership.sum(1)
+        self.population.update_normaliser(torch.cat(seen, 1), self.layout.mask.repeat(1, len(seen)))
         batch = Batch(actor_inputs, critic_inputs, actions, log_probs, values, next_values, rewards, terminated, ended)
+        per_objective = torch.einsum("pb,pbn->pn", totals, self._membership) / self._membership.sum(1)
         return batch, per_objective / self.config.horizon
+
+    def _act(self) -> tuple[tuple[Tensor, ...], Float[Tensor, "P B"]]:
+        """One control step of every world: what there is to learn from it, and the scores."""
+        population, layout = self.population, self.layout
+        actor_inputs, critic_inputs = population.inputs(self._observations, self._one_hot)
+        mean = population.actor(actor_inputs)
+        noise = torch.randn(mean.shape, generator=self._generator)
+        actions = mean + noise * population.log_std.exp()
+        log_probs = gaussian_log_prob(mean, population.log_std, actions)
+        step = self.worlds.step(layout.scatter(actions))
+        self._observations = layout.gather(step.observations)
+        outcome = (step.final_observations, step.rewards, step.terminated, step.terminated | step.truncated)
+        return (actor_inputs, critic_inputs, actions, log_probs, *map(layout.gather, outcome)), layout.gather(
+            step.scores
+        )
 
     def _values(self, critic_inputs: Tensor, final: Tensor) -> tuple[Tensor, Tensor]:
         """V before and after each step. Where no episode ended, `after` is the next step's `before`."""
@@ -159,9 +150,3 @@ class Trainer:
         self._generator.set_state(state["generator"])
         self._observations = self.layout.gather(self.worlds.load_state_dict(state["worlds"]))
         self.steps = state["steps"]
-
-
-def run(trainer: Trainer, on_iteration: Callable[[Iteration], None]) -> None:
-    """Train to the end, handing every iteration to `on_iteration`."""
-    while not trainer.finished:
-        on_iteration(trainer.iterate())

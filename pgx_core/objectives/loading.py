@@ -60,7 +60,13 @@ def _run(path: Path) -> ModuleType:
     except SuiteError:
         raise
     except Exception as error:  # the user's own code: one line with the place
-        lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
-        line = getattr(error, "lineno", None) or (lines[-1] if lines else "?")
-        raise SuiteError(f"'{path}' line {line}: {type(error).__name__}: {error}") from error
+        reason = " ".join(str(error).split())
+        raise SuiteError(f"'{path}' line {_line(error, spec.origin)}: {type(error).__name__}: {reason}") from error
     return module
+
+
+def _line(error: Exception, origin: str | None) -> int | str | None:
+    """Where in the file `origin` the error came up; errors of other kinds have a `lineno` of their own (JSON)."""
+    if isinstance(error, SyntaxError) and error.filename == origin:
+        return error.lineno
+    return next((f.lineno for f in reversed(traceback.extract_tb(error.__traceback__)) if f.filename == origin), "?")

@@ -83,8 +83,12 @@ class Robot:
     mjcf: Path
     control_rate: float  # Hz; the physics rate must be a whole multiple of it
     observation: tuple[str, ...]  # sources, see pgx_core.contract.SOURCES
-    action_scale: float = 0.5  # change of the command for an action of 1: rad or m (position), share of the range (effort)
+    action_scale: float = 0.5  # command change for an action of 1: rad or m (position), else share of the range
     velocity_limit: float = 20.0  # rad/s or m/s; position commands never move faster
+
+    def __post_init__(self) -> None:
+        if not self.control_rate > 0.0:
+            raise SuiteError(f"robot '{self.name}': expected a control rate above 0 Hz, got {self.control_rate:g}")
 
 
 @dataclass(frozen=True)
@@ -103,6 +107,11 @@ class Suite:
         repeated = {name for name in self.names if self.names.count(name) > 1}
         if repeated:
             raise SuiteError(f"suite '{self.name}': objective names must differ, '{sorted(repeated)[0]}' occurs twice")
+        if self.episode_steps < 1:
+            raise SuiteError(
+                f"suite '{self.name}': an episode of {self.episode_seconds:g} s is shorter than one control step "
+                f"of {1 / self.robot.control_rate:g} s"
+            )
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -5,7 +5,6 @@ A user's own term has the same signature: `(state, command) -> tensor of shape [
 
 from __future__ import annotations
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -18,7 +17,12 @@ def track(achieved: Float[Tensor, "B"], target: float) -> Float[Tensor, "B"]:
 
     1 - |achieved - target| / |target|: two opposite targets cancel exactly around standstill, which is
     what makes a policy that cannot tell them apart collapse.
+
+    Raises:
+        ValueError: the target is 0.
     """
+    if target == 0.0:
+        raise ValueError("track needs a target other than 0; `still` rewards standing still")
     return (1.0 - (achieved - target).abs() / abs(target)).clip(min=-1.0)
 
 
@@ -40,8 +44,3 @@ def action_size(state: State, command: Command) -> Float[Tensor, "B"]:
 def level(orientation: Float[Tensor, "B 4"]) -> Float[Tensor, "B"]:
     """Cosine of the tilt from upright minus 1: 0 upright, -2 upside down. Quaternion (w, x, y, z)."""
     return -2.0 * orientation[:, 1:3].square().sum(-1)
-
-
-def all_finite(values: Float[Tensor, "B"]) -> bool:
-    """Whether a term may be used."""
-    return bool(torch.isfinite(values).all())

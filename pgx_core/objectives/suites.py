@@ -104,9 +104,7 @@ TINY = Suite(
     "tiny",
     SLIDER,
     tuple(
-        Objective(
-            f"{'right' if v > 0 else 'left'}_{abs(v):g}", (Reward(slide),), command={"velocity": v}
-        )
+        Objective(f"{'right' if v > 0 else 'left'}_{abs(v):g}", (Reward(slide),), command={"velocity": v})
         for v in (1.0, 2.0, -1.0, -2.0)
     ),
     episode_seconds=2.0,

@@ -109,8 +109,8 @@ DRAWINGS = (
         "taylor_residuals",
         plots.taylor_figure,
         _describe_taylor,
-        "The groups rest on a first-order estimate. Where the line is below 1% it can be trusted; the ticks show "
-        "how long the fitted steps are.",
+        "The groups rest on a first-order estimate of the policy's log-ratio. This is its root mean square error, "
+        "relative to the log-ratio, against the length of the step; the ticks show how long the fitted steps are.",
     ),
     Drawing(
         "mean_scores",

@@ -179,7 +179,7 @@ def _unknown_cell(row: int, column: int) -> Rectangle:
 def _annotate_cells(axes: Axes, matrix: np.ndarray, errors: np.ndarray, norm: Normalize, size: float) -> None:
     colours = axes.get_images()[0].get_cmap()
     for (row, column), value in np.ndenumerate(matrix):
-        if np.isnan(value):
+        if np.isnan(value) or row == column:  # what an objective does for itself is not a pair
             continue
         red, green, blue, _ = colours(norm(value))
         ink = "white" if 0.299 * red + 0.587 * green + 0.114 * blue < 0.5 else "black"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -12,12 +12,15 @@ from torch import Tensor
 from pgx_core.simulation.robot_model import RobotModel
 
 
+@runtime_checkable
 class Engine(Protocol):
     """W worlds of one robot, stepped together. It knows neither rewards nor episodes."""
 
     robot: RobotModel
 
-    def reset(self, worlds: Int[np.ndarray, "w"], qpos: Float[np.ndarray, "w nq"], qvel: Float[np.ndarray, "w nv"]) -> None:
+    def reset(
+        self, worlds: Int[np.ndarray, "w"], qpos: Float[np.ndarray, "w nq"], qvel: Float[np.ndarray, "w nv"]
+    ) -> None:
         """Put some worlds into given states, at time 0."""
         ...
 
@@ -49,7 +52,9 @@ class FakeEngine:
         self._qpos = torch.tensor(robot.home_qpos, dtype=torch.float32).repeat(n_worlds, 1)
         self._qvel = torch.zeros(n_worlds, robot.model.nv)
 
-    def reset(self, worlds: Int[np.ndarray, "w"], qpos: Float[np.ndarray, "w nq"], qvel: Float[np.ndarray, "w nv"]) -> None:
+    def reset(
+        self, worlds: Int[np.ndarray, "w"], qpos: Float[np.ndarray, "w nq"], qvel: Float[np.ndarray, "w nv"]
+    ) -> None:
         """See Engine."""
         self._qpos[worlds] = torch.from_numpy(qpos).float()
         self._qvel[worlds] = torch.from_numpy(qvel).float()

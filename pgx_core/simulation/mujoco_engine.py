@@ -35,7 +35,9 @@ class MujocoEngine:
         self._sensors = np.zeros((n, substeps, robot.model.nsensordata))
         self._sensordata = np.zeros((n, robot.model.nsensordata))
 
-    def reset(self, worlds: Int[np.ndarray, "w"], qpos: Float[np.ndarray, "w nq"], qvel: Float[np.ndarray, "w nv"]) -> None:
+    def reset(
+        self, worlds: Int[np.ndarray, "w"], qpos: Float[np.ndarray, "w nq"], qvel: Float[np.ndarray, "w nv"]
+    ) -> None:
         """See Engine."""
         data = self._data[0]
         for row, world in enumerate(worlds):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 import mujoco
 import numpy as np
@@ -12,7 +13,14 @@ from pgx_core.contract import SENSOR_PREFIX, SOURCES, JointContract, Observation
 from pgx_core.errors import SuiteError
 from pgx_core.objectives.objective import Physics, Robot
 
-BASE_SENSORS = {"projected_gravity": "orientation", "angular_velocity": "angular_velocity", "linear_velocity": "linear_velocity"}
+# Observations of the base: the sensor each is read from, and its size.
+BASE_SENSORS = {
+    "projected_gravity": ("orientation", 4),
+    "angular_velocity": ("angular_velocity", 3),
+    "linear_velocity": ("linear_velocity", 3),
+}
+
+CommandType = Literal["position", "velocity", "effort"]
 
 
 @dataclass(frozen=True)
@@ -39,21 +47,15 @@ def compile_robot(robot: Robot) -> RobotModel:
     except (ValueError, FileNotFoundError) as error:
         reason = " ".join(str(error).split())
         raise SuiteError(f"robot '{robot.name}': MuJoCo cannot load '{robot.mjcf}': {reason}") from error
-    joints = _actuated_joints(model, robot)
-    home = _home(model)
-    sensors = {
-        model.sensor(i).name: slice(int(model.sensor_adr[i]), int(model.sensor_adr[i] + model.sensor_dim[i]))
-        for i in range(model.nsensor)
-    }
+    joints, home, sensors = _actuated_joints(model, robot), _home(model), _sensors(model)
     kinds = {_command_type(model, actuator) for actuator in range(model.nu)}
     if len(kinds) > 1:
         raise SuiteError(f"robot '{robot.name}': expected one kind of actuator, got {' and '.join(sorted(kinds))}")
-    qpos_address = model.jnt_qposadr[joints]
     contract = PolicyContract(
         robot=robot.name,
         control_rate=robot.control_rate,
-        command_type=kinds.pop(),  # type: ignore[arg-type]
-        joints=tuple(_joint(model, robot, actuator, home[qpos_address[actuator]]) for actuator in range(model.nu)),
+        command_type=kinds.pop(),
+        joints=tuple(_joint(model, robot, actuator, home) for actuator in range(model.nu)),
         observation=tuple(_term(model, robot, source, sensors) for source in robot.observation),
     )
     return RobotModel(
@@ -61,7 +63,7 @@ def compile_robot(robot: Robot) -> RobotModel:
         contract=contract,
         substeps=_substeps(model, robot),
         home_qpos=home,
-        joint_qpos=qpos_address,
+        joint_qpos=model.jnt_qposadr[joints],
         joint_qvel=model.jnt_dofadr[joints],
         sensors=sensors,
     )
@@ -96,14 +98,15 @@ def _actuated_joints(model: mujoco.MjModel, robot: Robot) -> np.ndarray:
     for actuator in range(model.nu):
         on_joint = model.actuator_trntype[actuator] == int(mujoco.mjtTrn.mjTRN_JOINT)
         if not on_joint or model.jnt_type[model.actuator_trnid[actuator, 0]] not in movable:
-            raise SuiteError(
-                f"robot '{robot.name}': actuator '{model.actuator(actuator).name or actuator}' must drive one hinge "
-                "or slide joint"
-            )
+            raise SuiteError(f"{_title(model, robot, actuator)} must drive one hinge or slide joint")
     joints: np.ndarray = model.actuator_trnid[:, 0]
     if len(set(joints)) < len(joints):
         raise SuiteError(f"robot '{robot.name}': expected one actuator per joint, two drive the same")
     return joints
+
+
+def _title(model: mujoco.MjModel, robot: Robot, actuator: int) -> str:
+    return f"robot '{robot.name}': actuator '{model.actuator(actuator).name or actuator}'"
 
 
 def _home(model: mujoco.MjModel) -> np.ndarray:
@@ -111,8 +114,15 @@ def _home(model: mujoco.MjModel) -> np.ndarray:
     return np.array(model.key("home").qpos if "home" in names else model.qpos0)
 
 
+def _sensors(model: mujoco.MjModel) -> dict[str, slice]:
+    return {
+        model.sensor(i).name: slice(int(model.sensor_adr[i]), int(model.sensor_adr[i] + model.sensor_dim[i]))
+        for i in range(model.nsensor)
+    }
+
+
 def _substeps(model: mujoco.MjModel, robot: Robot) -> int:
-    ratio = 1.0 / (robot.control_rate * model.opt.timestep)
+    ratio = 1.0 / (robot.control_rate * float(model.opt.timestep))
     if abs(ratio - round(ratio)) > 1e-6 or round(ratio) < 1:
         raise SuiteError(
             f"robot '{robot.name}': the control rate {robot.control_rate:g} Hz must divide the physics rate "
@@ -121,30 +131,27 @@ def _substeps(model: mujoco.MjModel, robot: Robot) -> int:
     return round(ratio)
 
 
-def _command_type(model: mujoco.MjModel, actuator: int) -> str:
+def _command_type(model: mujoco.MjModel, actuator: int) -> CommandType:
     """MuJoCo's position servo has bias -kp on the length, its velocity servo -kv on the velocity alone."""
     if model.actuator_biastype[actuator] != int(mujoco.mjtBias.mjBIAS_AFFINE):
         return "effort"
     return "position" if model.actuator_biasprm[actuator, 1] else "velocity"
 
 
-def _joint(model: mujoco.MjModel, robot: Robot, actuator: int, home: float) -> JointContract:
+def _joint(model: mujoco.MjModel, robot: Robot, actuator: int, home: np.ndarray) -> JointContract:
     joint = int(model.actuator_trnid[actuator, 0])
     kind = _command_type(model, actuator)
     lower, upper = map(float, model.actuator_ctrlrange[actuator])
     limited = bool(model.jnt_limited[joint])
     if not model.actuator_ctrllimited[actuator]:
         if kind != "position" or not limited:
-            raise SuiteError(
-                f"robot '{robot.name}': actuator '{model.actuator(actuator).name or actuator}' has no ctrlrange; a policy "
-                "needs a bounded command"
-            )
+            raise SuiteError(f"{_title(model, robot, actuator)} has no ctrlrange; a policy needs a bounded command")
         lower, upper = map(float, model.jnt_range[joint])
     force = float(model.actuator_forcerange[actuator, 1]) if model.actuator_forcelimited[actuator] else 0.0
     gain, bias_velocity = model.actuator_gainprm[actuator, 0], model.actuator_biasprm[actuator, 2]
     return JointContract(
         name=model.joint(joint).name,
-        default=float(home) if kind == "position" else 0.0,
+        default=float(home[model.jnt_qposadr[joint]]) if kind == "position" else 0.0,
         scale=robot.action_scale if kind == "position" else robot.action_scale * max(abs(lower), abs(upper)),
         lower=lower,
         upper=upper,
@@ -159,13 +166,15 @@ def _joint(model: mujoco.MjModel, robot: Robot, actuator: int, home: float) -> J
 
 def _term(model: mujoco.MjModel, robot: Robot, source: str, sensors: Mapping[str, slice]) -> ObservationTerm:
     if source.startswith(SENSOR_PREFIX) or source in BASE_SENSORS:
-        sensor = BASE_SENSORS.get(source, source.removeprefix(SENSOR_PREFIX))
+        sensor, expected = BASE_SENSORS.get(source, (source.removeprefix(SENSOR_PREFIX), None))
         if sensor not in sensors:
             raise SuiteError(
                 f"robot '{robot.name}': observation '{source}' needs the sensor '{sensor}' in '{robot.mjcf}' "
                 f"(it has: {', '.join(sensors) or 'none'})"
             )
         size = sensors[sensor].stop - sensors[sensor].start
+        if expected not in (None, size):
+            raise SuiteError(f"robot '{robot.name}': expected sensor '{sensor}' of size {expected}, got size {size}")
         return ObservationTerm(source, 3 if source == "projected_gravity" else size)
     if source not in SOURCES or source == "objective":
         known = ", ".join(name for name in SOURCES if name != "objective")

@@ -10,13 +10,14 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from pgx_core.errors import SuiteError
-from pgx_core.objectives.objective import Objective, Suite, Term
+from pgx_core.errors import RunError
+from pgx_core.objectives.objective import Suite
 from pgx_core.objectives.state import State
 from pgx_core.observation import Readings, decode_action, limit_rate, observe
 from pgx_core.simulation.engine import Engine, FakeEngine
 from pgx_core.simulation.mujoco_engine import MujocoEngine
 from pgx_core.simulation.robot_model import RobotModel, compile_robot, vary_physics
+from pgx_core.simulation.terms import check_finite, evaluate_terms
 
 DIVERGED_SPEED = 1e4  # rad/s or m/s: no robot moves so fast, a broken simulation does
 
@@ -84,7 +85,14 @@ class Simulation:
         return self._observe(*self._engine.read())
 
     def step(self, actions: Float[Tensor, "W actions"]) -> Step:
-        """One control step. Actions are clipped to [-1, 1]."""
+        """One control step. Actions are clipped to [-1, 1].
+
+        Raises:
+            RunError: an action is NaN.
+            SuiteError: a term of an objective fails.
+        """
+        if torch.isnan(actions).any():
+            raise RunError("expected numbers as actions, got NaN: the policy diverged; lower its learning rate")
         contract = self.robot.contract
         previous, self._action = self._action, actions.clip(-1.0, 1.0)
         self._command = limit_rate(contract, self._command, decode_action(contract, self._action))
@@ -94,9 +102,7 @@ class Simulation:
         diverged = ~(torch.isfinite(qpos).all(1) & (qvel.abs() < DIVERGED_SPEED).all(1))
         if diverged.any():
             qpos, qvel, sensordata = self._contain(diverged, qpos, qvel, sensordata)
-        rewards, scores, terminated = self._evaluate(previous, qpos, qvel, sensordata)
-        rewards, scores = rewards.masked_fill(diverged, 0.0), scores.masked_fill(diverged, 0.0)
-        terminated |= diverged
+        rewards, scores, terminated = self._evaluate(previous, qpos, qvel, sensordata, diverged)
         truncated = (self._elapsed >= self.suite.episode_steps) & ~terminated
         final = observations = self._observe(qpos, qvel, sensordata)
         ended = np.flatnonzero(terminated | truncated)
@@ -146,31 +152,28 @@ class Simulation:
         self._action[worlds] = 0.0
         self._command[worlds] = decode_action(self.robot.contract, torch.zeros_like(self._command[worlds]))
 
-    def _evaluate(self, previous: Tensor, qpos: Tensor, qvel: Tensor, sensordata: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def _evaluate(
+        self, previous: Tensor, qpos: Tensor, qvel: Tensor, sensordata: Tensor, diverged: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Rewards, scores and terminations, objective by objective."""
         rewards, scores = torch.zeros(self.n_worlds), torch.zeros(self.n_worlds)
         terminated = torch.zeros(self.n_worlds, dtype=torch.bool)
         time = self._elapsed / self.robot.contract.control_rate
-        for objective, worlds in self._worlds_of:
-            state = State(
+        states = [
+            State(
                 time[worlds], qpos[worlds], qvel[worlds], self._action[worlds], previous[worlds],
                 sensordata[worlds], self.robot.sensors,
-            )  # fmt: skip
-            values = {reward.term: _call(objective, reward.term, state) for reward in objective.rewards}
-            for reward in objective.rewards:
-                rewards[worlds] += reward.weight * values[reward.term]
-            score = objective.score_term
-            scores[worlds] = values[score] if score in values else _call(objective, score, state)
-            if objective.terminate:
-                terminated[worlds] = objective.terminate(state, objective.command)
+            )
+            for _, worlds in self._worlds_of
+        ]  # fmt: skip
+        for (objective, worlds), state in zip(self._worlds_of, states, strict=True):
+            outcome = evaluate_terms(objective, state)
+            rewards[worlds], scores[worlds], terminated[worlds] = outcome.rewards, outcome.scores, outcome.terminated
+        rewards, scores = rewards.masked_fill(diverged, 0.0), scores.masked_fill(diverged, 0.0)
         if not torch.isfinite(rewards + scores).all():
-            self._blame(rewards + scores)
-        return rewards, scores, terminated
-
-    def _blame(self, values: Tensor) -> None:
-        for objective, worlds in self._worlds_of:
-            if not torch.isfinite(values[worlds]).all():
-                terms = ", ".join(reward.term.__name__ for reward in objective.rewards)
-                raise SuiteError(f"objective '{objective.name}': a reward term returned NaN or infinity (one of: {terms})")
+            for (objective, worlds), state in zip(self._worlds_of, states, strict=True):
+                check_finite(objective, state, ~diverged[worlds])
+        return rewards, scores, terminated | diverged
 
     def _observe(self, qpos: Tensor, qvel: Tensor, sensordata: Tensor) -> Float[Tensor, "W observations"]:
         sensors = {name: sensordata[:, where] for name, where in self.robot.sensors.items()}
@@ -193,21 +196,6 @@ def make_engine(suite: Suite, robot: RobotModel, objectives: np.ndarray, config:
         return FakeEngine(robot, len(objectives))
     varied = [vary_physics(robot.model, objective.physics) for objective in suite.objectives]
     return MujocoEngine(robot, [varied[i] for i in objectives], config.threads)
-
-
-def _call(objective: Objective, term: Term, state: State) -> Float[Tensor, "B"]:
-    name = getattr(term, "__name__", repr(term))
-    try:
-        value = term(state, objective.command)
-    except Exception as error:  # the user's own code: say where it failed, in one line
-        raise SuiteError(f"objective '{objective.name}': term '{name}' failed: {type(error).__name__}: {error}") from error
-    if not isinstance(value, Tensor) or value.shape != state.time.shape:
-        came = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
-        raise SuiteError(
-            f"objective '{objective.name}': term '{name}' must return a tensor of shape ({len(state.time)},), "
-            f"one value per world, and returned {came}"
-        )
-    return value
 
 
 def _as_slice(indices: np.ndarray) -> slice | Tensor:

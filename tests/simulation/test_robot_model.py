@@ -1,0 +1,143 @@
+"""The contract derived from an MJCF, and what is said about an MJCF that cannot serve."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import mujoco
+import numpy as np
+import pytest
+
+from pgx_core.contract import JointContract, ObservationTerm
+from pgx_core.errors import SuiteError
+from pgx_core.objectives.suites import RUNNER, SLIDER
+from pgx_core.simulation.robot_model import compile_robot, standalone_mjcf
+
+SHOULDER = '<position name="s" joint="shoulder" kp="20" kv="2" ctrlrange="-1 1"/>'
+ELBOW = '<position name="e" joint="elbow" kp="10" ctrlrange="-2 0.5" forcerange="-3 3"/>'
+MOTORS = (
+    (SHOULDER, '<motor joint="shoulder" ctrlrange="-3 2"/>'),
+    (ELBOW, '<motor joint="elbow" ctrlrange="0 5"/>'),
+)
+VELOCITY = tuple((old, new.replace("<motor", '<velocity kv="4"')) for old, new in MOTORS)
+HOME = 'qpos="0.2 -0.4"'
+FLOATING = (('<body name="base">', '<body name="base"><freejoint/>'), (HOME, 'qpos="0 0 1 1 0 0 0 0.2 -0.4"'))
+
+
+def test_a_position_robot_in_full(make_robot):
+    robot = compile_robot(make_robot())
+    assert robot.contract.command_type == "position"
+    assert robot.contract.joints == (
+        JointContract("shoulder", 0.2, 0.5, -1.0, 1.0, -1.5, 1.5, 20.0, 20.0, 20.0, 2.0),
+        JointContract("elbow", -0.4, 0.5, -2.0, 0.5, None, None, 20.0, 3.0, 10.0, 0.0),
+    )
+    assert robot.contract.observation == (
+        ObservationTerm("joint_positions", 2),
+        ObservationTerm("joint_velocities", 2),
+        ObservationTerm("projected_gravity", 3),
+        ObservationTerm("sensor:touch", 1),
+    )
+    assert robot.substeps == 10 and robot.contract.control_rate == 50.0
+    assert dict(robot.sensors) == {"orientation": slice(0, 4), "touch": slice(4, 5)}
+    np.testing.assert_array_equal(robot.home_qpos, [0.2, -0.4])
+
+
+@pytest.mark.parametrize(("changes", "kind", "damping"), [(MOTORS, "effort", 0.0), (VELOCITY, "velocity", 4.0)])
+def test_other_kinds_of_command_are_shares_of_their_range(make_robot, changes, kind, damping):
+    contract = compile_robot(make_robot(*changes, action_scale=0.5)).contract
+    assert contract.command_type == kind
+    assert [(j.default, j.scale, j.lower, j.upper) for j in contract.joints] == [(0, 1.5, -3, 2), (0, 2.5, 0, 5)]
+    assert all(j.stiffness == 0.0 and j.damping == damping for j in contract.joints)
+
+
+def test_a_position_servo_without_ctrlrange_moves_within_its_joint(make_robot):
+    joint = compile_robot(make_robot((' kp="20" kv="2" ctrlrange="-1 1"', ' kp="20"'))).contract.joints[0]
+    assert (joint.lower, joint.upper) == (-1.5, 1.5)
+
+
+def test_without_a_home_keyframe_home_is_the_reference_pose(make_robot):
+    robot = compile_robot(make_robot(('<key name="home"', '<key name="folded"')))
+    np.testing.assert_array_equal(robot.home_qpos, [0.0, 0.0])
+
+
+def test_addresses_follow_the_actuators_not_the_joints(make_robot):
+    robot = compile_robot(make_robot((SHOULDER, "<first/>"), (ELBOW, SHOULDER), ("<first/>", ELBOW)))
+    assert [j.name for j in robot.contract.joints] == ["elbow", "shoulder"]
+    assert robot.joint_qpos.tolist() == robot.joint_qvel.tolist() == [1, 0]
+    assert [j.default for j in robot.contract.joints] == [-0.4, 0.2]
+
+
+def test_joints_behind_a_floating_base_are_found(make_robot):
+    robot = compile_robot(make_robot(*FLOATING))
+    assert robot.joint_qpos.tolist() == [7, 8] and robot.joint_qvel.tolist() == [6, 7]
+    assert [j.default for j in robot.contract.joints] == [0.2, -0.4]
+
+
+ON_A_SITE = ELBOW.replace('joint="elbow"', 'site="imu"')
+BALL = (('name="elbow" axis="0 1 0"', 'name="elbow" type="ball"'), (HOME, 'qpos="0 1 0 0 0"'))
+BAD = {
+    "no actuators": (((SHOULDER, ""), (ELBOW, "")), "expected actuators in"),
+    "malformed": ((("</worldbody>", ""),), "MuJoCo cannot load"),
+    "an unknown element": ((("<touch ", "<tuch "),), "MuJoCo cannot load"),
+    "a motor without ctrlrange": (
+        (*MOTORS, (' ctrlrange="0 5"', "")),
+        "'1' has no ctrlrange; a policy needs a bounded",
+    ),
+    "a servo without any range": (((' ctrlrange="-2 0.5"', ""),), "'e' has no ctrlrange"),
+    "two actuators on one joint": ((('joint="elbow"', 'joint="shoulder"'),), "one actuator per joint, two drive"),
+    "mixed actuators": (MOTORS[:1], "one kind of actuator, got effort and position"),
+    "an actuator on a site": (((ELBOW, ON_A_SITE),), "'e' must drive one hinge or slide joint"),
+    "a ball joint": (BALL, "'e' must drive one hinge or slide joint"),
+    "a missing sensor": (
+        (('"orientation"', '"attitude"'),),
+        r"needs the sensor 'orientation' .*it has: attitude, touch",
+    ),
+    "a sensor of another kind": ((("<framequat", "<framepos"),), "'orientation' of size 4, got size 3"),
+}
+
+
+@pytest.mark.parametrize(("changes", "message"), BAD.values(), ids=BAD)
+def test_every_fault_in_the_mjcf_is_named_in_one_line(make_robot, changes, message):
+    with pytest.raises(SuiteError, match=message) as caught:
+        compile_robot(make_robot(*changes))
+    assert "\n" not in str(caught.value) and str(caught.value).startswith("robot 'arm': ")
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"mjcf": Path("nowhere.xml")}, "MuJoCo cannot load 'nowhere.xml'"),
+        ({"control_rate": 30.0}, "30 Hz must divide the physics rate 500 Hz"),
+        ({"control_rate": 1000.0}, "1000 Hz must divide the physics rate 500 Hz"),
+        ({"observation": ("joint_angles",)}, "unknown observation 'joint_angles'; known: joint_positions, "),
+        ({"observation": ("objective",)}, "unknown observation 'objective'"),
+        ({"observation": ("sensor:contact",)}, r"needs the sensor 'contact' .*it has: orientation, touch"),
+        ({"observation": ("linear_velocity",)}, "needs the sensor 'linear_velocity'"),
+    ],
+)
+def test_every_fault_in_the_robot_is_named_in_one_line(make_robot, fields, message):
+    robot = make_robot(**fields)
+    with pytest.raises(SuiteError, match=message) as caught:
+        compile_robot(robot)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("robot", [RUNNER, SLIDER], ids=lambda robot: robot.name)
+def test_a_standalone_mjcf_is_the_same_robot(robot, tmp_path):
+    text = standalone_mjcf(robot)
+    assert text is not None
+    one, other = mujoco.MjModel.from_xml_path(str(robot.mjcf)), mujoco.MjModel.from_xml_string(text)
+    datas = []
+    for model in (one, other):
+        data = mujoco.MjData(model)
+        data.ctrl[:] = 0.3
+        mujoco.mj_step(model, data, nstep=50)
+        datas.append(data)
+    np.testing.assert_allclose(datas[0].qpos, datas[1].qpos, atol=1e-6)
+
+
+def test_a_robot_made_of_other_files_has_no_standalone_mjcf(make_robot, tmp_path):
+    (tmp_path / "part.obj").write_text("v 0 0 0\nv 1 0 0\nv 0 1 0\nv 0 0 1\nf 1 3 2\nf 1 2 4\nf 1 4 3\nf 2 3 4\n")
+    robot = make_robot(("<worldbody>", '<asset><mesh name="part" file="part.obj"/></asset><worldbody>'))
+    assert standalone_mjcf(robot) is None
+    assert standalone_mjcf(make_robot()) is not None
