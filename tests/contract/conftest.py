@@ -15,7 +15,7 @@ BACKENDS = get_args(get_type_hints(SimulationConfig)["backend"])
 
 @pytest.fixture(params=BACKENDS)
 def config(request):
-    return SimulationConfig(request.param, threads=2)
+    return SimulationConfig(request.param, threads=1)
 
 
 @pytest.fixture

@@ -87,7 +87,7 @@ def make_trainer():
     def make_trainer(seed=0, total_steps=100_000, backend="mujoco", config=None):
         members = (Member((0, 1, 2, 3), False, 8), Member((1, 2), True, 3), Member((3,), False, 1))
         layout = make_layout(members)
-        worlds = Simulation(TINY, layout.objectives, seed, SimulationConfig(backend))
+        worlds = Simulation(TINY, layout.objectives, seed, SimulationConfig(backend, threads=1))
         size = NetworkSize(worlds.robot.contract.observation_size, 4, 1, (8, 8))
         population = Population(size, tuple(m.conditioned for m in members), (seed, seed + 1, seed + 2))
         return Trainer(population, worlds, layout, config or PPOConfig(horizon=8), total_steps, seed)

@@ -13,7 +13,7 @@ from pgx_core.learning.network import NetworkSize, Population, objective_one_hot
 from pgx_core.learning.ppo import PPOConfig
 from pgx_core.learning.trainer import Trainer
 from pgx_core.objectives.suites import TINY
-from pgx_core.simulation.simulation import Simulation
+from pgx_core.simulation.simulation import Simulation, SimulationConfig
 
 
 def equal_states(one, other):
@@ -162,7 +162,7 @@ def test_steps_are_counted_and_the_learning_rate_falls_to_a_tenth(make_trainer):
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_a_policy_that_sees_the_objective_learns_tiny(seed):
     layout = make_layout((Member((0, 1, 2, 3), True, 64),))
-    worlds = Simulation(TINY, layout.objectives, seed)
+    worlds = Simulation(TINY, layout.objectives, seed, SimulationConfig(threads=1))
     population = Population(NetworkSize(2, 4, 1, (32, 32)), (True,), (seed,))
     trainer = Trainer(population, worlds, layout, PPOConfig(), total_steps=30 * 24 * 64, seed=seed)
     before = trainer.iterate().scores.mean()

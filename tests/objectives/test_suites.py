@@ -13,7 +13,7 @@ from pgx_core.errors import SuiteError
 from pgx_core.objectives.objective import Objective, Reward, Suite
 from pgx_core.objectives.state import State
 from pgx_core.objectives.suites import RUNNER, SKILLS, SUITES, TINY, jump, stand
-from pgx_core.simulation.simulation import Simulation
+from pgx_core.simulation.simulation import Simulation, SimulationConfig
 
 every_suite = pytest.mark.parametrize("suite", SUITES.values(), ids=SUITES)
 every_objective = pytest.mark.parametrize(
@@ -25,7 +25,7 @@ every_objective = pytest.mark.parametrize(
 
 def rollout(suite, seed=0, steps=20):
     """Steps under violent random actions, two worlds per objective."""
-    simulation = Simulation(suite, np.repeat(np.arange(len(suite.objectives)), 2), seed)
+    simulation = Simulation(suite, np.repeat(np.arange(len(suite.objectives)), 2), seed, SimulationConfig(threads=1))
     simulation.reset()
     generator = torch.Generator().manual_seed(seed)
     joints = simulation.robot.contract.action_size

@@ -153,3 +153,12 @@ def test_a_quaternion_disturbed_at_reset_is_a_unit_quaternion(make_robot):
     came, _, sensordata = engine.read()
     torch.testing.assert_close(came[:, 3:7].norm(dim=1), torch.ones(2))
     torch.testing.assert_close(sensordata[:, robot.sensors["orientation"]], came[:, 3:7])
+
+
+def test_sensors_after_a_reset_feel_the_worlds_own_physics(make_robot):
+    robot = compile_robot(make_robot(("<touch ", "<accelerometer ")))
+    objectives = np.array([HIERARCHY.names.index(name) for name in ("forward_1", "forward_1_light")])
+    engine = make_engine(HIERARCHY, robot, objectives, SimulationConfig())
+    engine.reset(np.arange(2), np.tile(robot.home_qpos, (2, 1)), np.zeros((2, robot.model.nv)))
+    acceleration = engine.read()[2][:, robot.sensors["touch"]]  # of a base bolted to the world: gravity, felt upwards
+    torch.testing.assert_close(acceleration, torch.tensor([[0.0, 0.0, 9.81], [0.0, 0.0, 0.4 * 9.81]]))
