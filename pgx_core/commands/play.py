@@ -10,6 +10,7 @@ from pgx_core.files import atomic_path
 from pgx_core.play import Episode, load_model, play
 from pgx_core.report.render import plot_tracking, render_frames, write_gif
 from pgx_core.serving import load_bundle
+from pgx_core.serving.manifest import BundleManifest
 
 FRAMES_PER_SECOND = 12.5
 
@@ -27,25 +28,36 @@ def main(
     Args:
         bundle: bundle folder.
         out: where the pictures go; the folder `play` beside the bundle where not given.
-        objectives: which objectives, in this order; every one once where not given.
+        objectives: which objectives, in this order; where not given every one once, from the fastest command down.
         seconds: time for each objective.
         mjcf: the robot, where the bundle carries none.
         seed: of the start.
     """
     loaded = load_bundle(bundle)
-    schedule = objectives or tuple(objective.name for objective in loaded.manifest.objectives)
+    schedule = objectives or gentle_schedule(loaded.manifest)
     model = load_model(loaded, mjcf)
     episode = play(loaded, model, schedule, seconds, seed)
     folder = out or bundle.resolve().parent / "play"
-    _draw(folder, model, episode, loaded.manifest.contract.control_rate)
-    ends = range(round(seconds * loaded.manifest.contract.control_rate) - 1, len(episode.times), round(seconds * loaded.manifest.contract.control_rate))
-    for end in ends:
-        half = slice(end - round(0.5 * seconds * loaded.manifest.contract.control_rate), end + 1)
-        print(
-            f"{episode.objectives[end]:<16} {episode.groups[end]}   commanded {episode.target[end]:6.2f} m/s   "
-            f"achieved {episode.velocity[half].mean():6.2f} m/s"
-        )
+    rate = loaded.manifest.contract.control_rate
+    _draw(folder, model, episode, rate)
+    _print_outcome(episode, ticks=round(seconds * rate))
     print(f"pictures {folder / 'play.gif'} {folder / 'tracking.png'}")
+
+
+def gentle_schedule(manifest: BundleManifest) -> tuple[str, ...]:
+    """Every objective once, the fastest commanded velocity first: a switch is then a small change of command."""
+    ordered = sorted(manifest.objectives, key=lambda objective: -objective.command.get("velocity", 0.0))
+    return tuple(objective.name for objective in ordered)
+
+
+def _print_outcome(episode: Episode, ticks: int) -> None:
+    """One line per objective: the velocity over the second half of its time."""
+    for start in range(0, len(episode.times), ticks):
+        achieved = episode.velocity[start + ticks // 2 : start + ticks].mean()
+        print(
+            f"{episode.objectives[start]:<16} {episode.groups[start]}   commanded {episode.target[start]:6.2f} m/s   "
+            f"achieved {achieved:6.2f} m/s"
+        )
 
 
 def _draw(folder: Path, model: object, episode: Episode, rate: float) -> None:

@@ -95,7 +95,7 @@ def update(
     collected = []
     for epoch in range(config.epochs):
         for chosen in torch.randperm(n, generator=generator).chunk(config.minibatches):
-            loss, metrics = _loss(population, [tensor[:, chosen] for tensor in data], config)
+            loss, metrics = _loss(population, [tensor.index_select(1, chosen) for tensor in data], config)
             optimiser.zero_grad(set_to_none=True)
             loss.backward()
             clip_gradients(population, config.max_gradient_norm)
