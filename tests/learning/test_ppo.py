@@ -155,6 +155,15 @@ def test_gradients_are_clipped_policy_by_policy(population):
         assert torch.equal(other[1:], one[1:])
 
 
+def test_no_policy_moves_further_than_its_clipped_gradient(population, batch, layout):
+    before = copy.deepcopy(dict(population.named_parameters()))
+    loud = replace(batch, rewards=1e4 * batch.rewards)
+    optimiser = torch.optim.SGD(population.parameters(), lr=1.0)
+    update(population, optimiser, loud, layout, replace(ONCE, max_gradient_norm=0.05), torch.Generator())
+    moved = torch.stack([(value - before[name]).square().sum((1, 2)) for name, value in population.named_parameters()])
+    torch.testing.assert_close(moved.sum(0).sqrt(), torch.full((3,), 0.05).double())
+
+
 def test_noise_never_falls_below_its_floor(population, batch, layout):
     with torch.no_grad():
         population.log_std.copy_(torch.tensor([0.01, 0.5]).log())
