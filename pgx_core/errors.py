@@ -19,3 +19,22 @@ class RunError(PgxError):
 
 class BundleError(PgxError):
     """A bundle fails verification, or does not fit the robot."""
+
+
+def require(condition: bool, setting: str, expected: str, came: object) -> None:
+    """Check one setting; for the `__post_init__` of a config.
+
+    Raises:
+        ConfigError: the condition does not hold. A comparison with NaN never does.
+    """
+    if not condition:
+        raise ConfigError(f"{setting}: expected {expected}, got {came}")
+
+
+def require_seed(seed: int, setting: str) -> None:
+    """Check a seed: 31 bits, since two are added at times and the narrowest generator in use takes 32.
+
+    Raises:
+        ConfigError: it is out of range.
+    """
+    require(0 <= seed < 2**31, setting, "0 to 2147483647", seed)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -11,6 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from pgx_core.errors import RunError
+
+DRAFT = re.compile(r"\..+\.[a-z0-9_]{8}")  # the names that `tempfile` gives to draft folders
 
 
 def write_file(path: Path, content: bytes | str) -> None:
@@ -59,6 +62,13 @@ def atomic_folder(path: Path) -> Iterator[Path]:
             if replaced.exists():
                 replaced.replace(path)
             raise
+
+
+def remove_drafts(folder: Path) -> None:
+    """Remove the drafts that killed processes left in a folder and in those below. No other process may write there."""
+    for path in list(folder.rglob(".*")):
+        if DRAFT.fullmatch(path.name) and path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
 
 
 def _sync(path: Path) -> None:

@@ -14,6 +14,7 @@ from pgx_core.affinity.matrix import AffinityConfig, estimate_affinity
 from pgx_core.affinity.subsets import SubsetConfig, sample_subsets
 from pgx_core.clustering.auto import ClusteringConfig, cluster
 from pgx_core.clustering.cosine import cosine_affinity
+from pgx_core.errors import require, require_seed
 from pgx_core.gradients.features import FeatureConfig, compute_features
 from pgx_core.surrogate.scores import score_subsets
 from pgx_core.surrogate.solve import SurrogateConfig, solve_subsets
@@ -31,6 +32,26 @@ class GroupingConfig:
     affinity: AffinityConfig = field(default_factory=AffinityConfig)
     clustering: ClusteringConfig = field(default_factory=ClusteringConfig)
 
+    def __post_init__(self) -> None:
+        for name, part in vars(self).items():
+            require_seed(part.seed, f"grouping.{name}.seed")
+        for name, draws in (("affinity", self.affinity.bootstrap), ("clustering", self.clustering.bootstrap)):
+            require(draws >= 2, f"grouping.{name}.bootstrap", "2 or more", draws)
+        threshold = self.clustering.stability_threshold
+        require(0 <= threshold <= 1, "grouping.clustering.stability_threshold", "0 to 1", threshold)
+
+
+def check_grouping(config: GroupingConfig, n: int) -> None:
+    """Find settings that do not fit n objectives before anything is computed with them.
+
+    Raises:
+        ConfigError: the first that does not.
+    """
+    sample_subsets(n, config.subsets)
+    k, k_max = config.clustering.k, config.clustering.k_max
+    require(k == "auto" or 1 <= k <= n, "grouping.clustering.k", f"auto, or 1 to the {n} objectives", k)
+    require(k_max is None or 1 <= k_max < n, "grouping.clustering.k_max", f"1 to {n - 1} (of {n} objectives)", k_max)
+
 
 def group_objectives(policy: nn.Module, transitions: Transitions, config: GroupingConfig | None = None) -> Partition:
     """Which objectives belong together (PolicyGradEx, arXiv 2511.12779, Algorithm 1 up to the training).
@@ -41,8 +62,12 @@ def group_objectives(policy: nn.Module, transitions: Transitions, config: Groupi
         transitions: what that policy did on each objective (some thousand transitions each), and the
             advantage of each action, from a critic that sees the objective.
         config: settings; the defaults are those of `pgx train`.
+
+    Raises:
+        ConfigError: a setting does not fit the objectives, or there is too little experience.
     """
     config = config or GroupingConfig()
+    check_grouping(config, len(transitions.names))
     features = compute_features(policy, transitions, config.features).features
     subsets = sample_subsets(len(transitions.names), config.subsets)
     fitted = split_episodes(features, config.surrogate.held_out, config.surrogate.seed)

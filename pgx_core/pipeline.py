@@ -2,41 +2,56 @@
 
 from __future__ import annotations
 
+import difflib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from pgx_core import stages
-from pgx_core.errors import RunError
-from pgx_core.run import Run, forget
+from pgx_core.errors import ConfigError, RunError
+from pgx_core.files import remove_drafts
+from pgx_core.run import Cost, Run, forget
 
 
 @dataclass(frozen=True)
 class Stage:
-    """One step of a run: what it does, what it writes, what it spends."""
+    """One step of a run: what it does, what it writes, what it trains and spends."""
 
     name: str
     work: Callable[[Run], None]
-    results: tuple[str, ...]  # files or folders under the run's folder, removed when the stage is to run again
+    results: Callable[[Run], tuple[str, ...]]  # files under the run's folder; a stage that lacks one runs again
     steps: Callable[[Run], int] = lambda run: 0  # environment steps it spends
+    trainings: Callable[[Run], tuple[str, ...]] = lambda run: ()  # folders of those that resume
+
+
+def _baselines(run: Run) -> tuple[str, ...]:
+    return tuple(run.trained(method) for method in run.methods[1:])
 
 
 def _baseline_steps(run: Run) -> int:
     return sum(run.training_steps(method) for method in run.methods[1:])
 
 
+def _evaluations(run: Run) -> tuple[str, ...]:
+    return ("evaluation/every_policy.npz", *(f"evaluation/{method}.npz" for method in run.methods))
+
+
+def _files(*names: str) -> Callable[[Run], tuple[str, ...]]:
+    return lambda run: names
+
+
 STAGES = (
-    Stage("meta", stages.meta, ("meta",), lambda run: run.meta_steps),
-    Stage("rollouts", stages.rollouts, ("transitions.npz",), lambda run: run.rollout_steps),
-    Stage("features", stages.features, ("features.npz", "basis.npz")),
-    Stage("surrogate", stages.surrogate, ("solution.npz", "scores.npz", "taylor.npz")),
-    Stage("affinity", stages.affinity, ("affinity.npz",)),
-    Stage("clustering", stages.clustering, ("partition.npz", "clustering.npz")),
-    Stage("groups", stages.groups, ("groups",), lambda run: run.training_steps(run.served)),
-    Stage("baselines", stages.baselines, ("baselines",), _baseline_steps),
-    Stage("evaluation", stages.evaluation, ("evaluation",), stages.evaluation_steps),
-    Stage("export", stages.export, ("bundle",)),
-    Stage("report", stages.report, ("report",)),
+    Stage("meta", stages.meta, _files(), lambda run: run.meta_steps, _files("meta")),
+    Stage("rollouts", stages.rollouts, _files("transitions.npz"), lambda run: run.rollout_steps),
+    Stage("features", stages.features, _files("features.npz", "basis.npz")),
+    Stage("surrogate", stages.surrogate, _files("solution.npz", "scores.npz", "taylor.npz")),
+    Stage("affinity", stages.affinity, _files("affinity.npz")),
+    Stage("clustering", stages.clustering, _files("partition.npz", "clustering.npz")),
+    Stage("groups", stages.groups, _files(), lambda run: run.training_steps(run.served), _files("groups")),
+    Stage("baselines", stages.baselines, _files(), _baseline_steps, _baselines),
+    Stage("evaluation", stages.evaluation, _evaluations, stages.evaluation_steps),
+    Stage("export", stages.export, _files("bundle/bundle.json")),
+    Stage("report", stages.report, _files("report/report.html")),
 )
 NAMES = tuple(stage.name for stage in STAGES)
 
@@ -51,29 +66,67 @@ def train(run: Run, start: str | None = None, stop: str | None = None, say: Call
         say: where one line per stage goes.
 
     Raises:
-        RunError: a stage name is unknown.
+        ConfigError: a stage name is unknown, or `start` comes after `stop`.
+        RunError: a result of an earlier stage is damaged, or the folder cannot be written.
     """
-    for name in (start, stop):
-        if name is not None and name not in NAMES:
-            raise RunError(f"no stage '{name}'; stages in order: {', '.join(NAMES)}")
-    costs = run.costs()
+    check_stages(start, stop)
+    remove_drafts(run.folder)
     if start:
-        costs = _rewind(run, costs, NAMES.index(start))
+        _rewind(run, NAMES.index(start))
     for stage in STAGES:
-        if stage.name not in costs:
-            began = time.monotonic()
-            stage.work(run)
-            seconds = time.monotonic() - began
-            costs[stage.name] = {"seconds": seconds, "steps": stage.steps(run)}
-            run.save_costs(costs)
-            say(f"{stage.name}: {seconds:.1f} s")
+        if not _finished(run, stage):
+            cost = _perform(run, stage)
+            run.save_costs(run.costs() | {stage.name: cost})
+            say(f"{stage.name}: {cost.seconds:.1f} s")
         if stage.name == stop:
             break
 
 
-def _rewind(run: Run, costs: dict[str, dict[str, float]], first: int) -> dict[str, dict[str, float]]:
-    kept = {name: cost for name, cost in costs.items() if NAMES.index(name) < first}
-    run.save_costs(kept)  # first of all: whoever is killed here has stages to repeat, not half results
+def check_stages(start: str | None, stop: str | None) -> None:
+    """Refuse names that are no stages, and an empty stretch.
+
+    Raises:
+        ConfigError: with the nearest name.
+    """
+    for name in (start, stop):
+        if name is not None and name not in NAMES:
+            near = difflib.get_close_matches(name, NAMES, n=1)
+            hint = f"did you mean '{near[0]}'? " if near else ""
+            raise ConfigError(f"no stage '{name}'; {hint}stages in order: {', '.join(NAMES)}")
+    if start and stop and NAMES.index(start) > NAMES.index(stop):
+        raise ConfigError(f"expected --from a stage up to '{stop}', the last to run, got '{start}', which comes later")
+
+
+def require_finished(run: Run, last: str) -> None:
+    """Refuse a run that lacks a result of the stages up to `last`.
+
+    Raises:
+        RunError: with the command that continues the run.
+    """
+    for stage in STAGES[: NAMES.index(last) + 1]:
+        if not _finished(run, stage):
+            raise RunError(
+                f"the run in '{run.folder}' has not finished its stage '{stage.name}': continue it with "
+                f"{run.command} --out {run.folder}"
+            )
+
+
+def _finished(run: Run, stage: Stage) -> bool:
+    names = (*stage.results(run), *(f"{folder}/checkpoint.pt" for folder in stage.trainings(run)))
+    return stage.name in run.costs() and all(run.path(name).exists() for name in names)
+
+
+def _perform(run: Run, stage: Stage) -> Cost:
+    """Do a stage's work; its cost holds what earlier processes spent on trainings that it resumes."""
+    begun = [folder for folder in stage.trainings(run) if run.path(f"{folder}/checkpoint.pt").exists()]
+    earlier = sum(float(run.checkpoint(folder)["seconds"]) for folder in begun)
+    started = time.monotonic()
+    stage.work(run)
+    return Cost(earlier + time.monotonic() - started, stage.steps(run))
+
+
+def _rewind(run: Run, first: int) -> None:
+    # First of all: whoever is killed here has stages to repeat, not half results.
+    run.save_costs({name: cost for name, cost in run.costs().items() if name in NAMES[:first]})
     for stage in STAGES[first:]:
-        forget(run, stage.results)
-    return kept
+        forget(run, (*stage.results(run), *stage.trainings(run)))

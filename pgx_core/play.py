@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,10 +11,17 @@ import mujoco
 import numpy as np
 from jaxtyping import Float
 
-from pgx_core.contract import SENSOR_PREFIX
-from pgx_core.errors import BundleError
+from pgx_core.contract import SENSOR_PREFIX, PolicyContract
+from pgx_core.errors import BundleError, ConfigError
 from pgx_core.observation import Readings
-from pgx_core.serving import Bundle, PolicyServer
+from pgx_core.serving import Bundle, PolicyServer, check_robot
+
+START_SPEED = 0.05  # standard deviation of the joints' first velocities, rad/s or m/s
+BASE_SENSORS = {
+    "projected_gravity": "orientation",
+    "angular_velocity": "angular_velocity",
+    "linear_velocity": "linear_velocity",
+}
 
 
 @dataclass(frozen=True)
@@ -23,7 +31,7 @@ class Episode:
     times: Float[np.ndarray, "T"]  # s
     qpos: Float[np.ndarray, "T nq"]
     commands: Float[np.ndarray, "T joints"]
-    velocity: Float[np.ndarray, "T"]  # of the centre of mass along x, m/s
+    velocity: Float[np.ndarray, "T"]  # of the centre of mass along x, m/s, as of the tick's last physics step
     target: Float[np.ndarray, "T"]  # the objective's commanded velocity; NaN where it has none
     objectives: tuple[str, ...]
     groups: tuple[str, ...]
@@ -34,7 +42,8 @@ def load_model(bundle: Bundle, mjcf: Path | None) -> mujoco.MjModel:
     """The robot of the bundle, or another MJCF of it.
 
     Raises:
-        BundleError: there is none, it does not load, or lacks a joint or sensor that the contract names.
+        BundleError: there is none, it does not load, or it does not fit the contract: other joints, a missing
+            sensor, a physics rate that the control rate does not divide.
     """
     path = mjcf or (bundle.folder / bundle.manifest.robot_file if bundle.manifest.robot_file else None)
     if path is None:
@@ -43,48 +52,79 @@ def load_model(bundle: Bundle, mjcf: Path | None) -> mujoco.MjModel:
         model = mujoco.MjModel.from_xml_path(str(path))
     except ValueError as error:
         raise BundleError(f"MuJoCo cannot load '{path}': {' '.join(str(error).split())}") from error
-    joints = {model.joint(int(model.actuator_trnid[i, 0])).name for i in range(model.nu)}
-    expected = {joint.name for joint in bundle.manifest.contract.joints}
-    if joints != expected:
-        raise BundleError(f"'{path}': expected actuators on {sorted(expected)}, found {sorted(joints)}")
+    try:
+        _check_model(model, bundle.manifest.contract)
+    except BundleError as error:
+        raise BundleError(f"'{path}' does not fit: {error}") from error
     return model
 
 
+def _check_model(model: mujoco.MjModel, contract: PolicyContract) -> None:
+    on_joint = model.actuator_trntype == int(mujoco.mjtTrn.mjTRN_JOINT)
+    if not on_joint.all():
+        raise BundleError("expected every actuator to drive a joint")
+    check_robot(contract, [model.joint(int(joint)).name for joint in model.actuator_trnid[:, 0]])
+    sensors = [model.sensor(index).name for index in range(model.nsensor)]
+    for term in contract.observation:
+        name = BASE_SENSORS.get(term.source, term.source.removeprefix(SENSOR_PREFIX))
+        if (term.source in BASE_SENSORS or term.source.startswith(SENSOR_PREFIX)) and name not in sensors:
+            raise BundleError(
+                f"the observation '{term.source}' needs a sensor '{name}' (it has: {', '.join(sensors) or 'none'})"
+            )
+    ratio = 1.0 / (contract.control_rate * model.opt.timestep)
+    if abs(ratio - round(ratio)) > 1e-6 or round(ratio) < 1:
+        raise BundleError(f"its timestep {model.opt.timestep:g} s must divide 1/{contract.control_rate:g} s")
+
+
+def ticks_of(seconds: float, contract: PolicyContract) -> int:
+    """Control ticks in a time.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    if not (math.isfinite(seconds) and round(seconds * contract.control_rate) >= 1):
+        raise ConfigError(f"seconds: expected {1 / contract.control_rate:g} s (a control tick) or more, got {seconds}")
+    return round(seconds * contract.control_rate)
+
+
 def play(bundle: Bundle, model: mujoco.MjModel, schedule: Sequence[str], seconds_each: float, seed: int = 0) -> Episode:
-    """Pursue the objectives of `schedule` one after another, `seconds_each` each, without a reset in between."""
+    """Pursue the objectives of `schedule` one after another, `seconds_each` each, without a reset in between.
+
+    Raises:
+        BundleError: the bundle does not know an objective.
+        ConfigError: the time is too short.
+    """
     contract = bundle.manifest.contract
-    commands = {objective.name: objective.command for objective in bundle.manifest.objectives}
+    targets = {objective.name: objective.command.get("velocity", np.nan) for objective in bundle.manifest.objectives}
     actuators = [_actuator_of(model, joint.name) for joint in contract.joints]
     server = PolicyServer(bundle, schedule[0])
+    for objective in schedule:
+        server.select(objective)  # an unknown one is refused before the start
     data = _start(model, seed)
-    ticks = round(seconds_each * contract.control_rate)
+    ticks = ticks_of(seconds_each, contract)
     substeps = round(1.0 / (contract.control_rate * model.opt.timestep))
     rows, refusals = [], 0
     for objective in schedule:
         server.select(objective)
         for _ in range(ticks):
-            tick = server.tick(read(model, data, bundle))
+            tick = server.tick(read(model, data, contract))
             refusals += bool(tick.refusal)
             if tick.command is not None:
                 data.ctrl[actuators] = tick.command
             mujoco.mj_step(model, data, nstep=substeps)
             mujoco.mj_subtreeVel(model, data)
-            velocity = data.subtree_linvel[_root(model), 0]
-            rows.append(
-                (data.time, data.qpos.copy(), data.ctrl[actuators].copy(), velocity,
-                 commands[objective].get("velocity", np.nan), objective, tick.group)
-            )  # fmt: skip
-    times, qpos, ctrl, velocity, target, objectives, groups = zip(*rows, strict=True)
+            velocity = float(data.subtree_linvel[_root(model), 0])
+            rows.append((data.time, data.qpos.copy(), data.ctrl[actuators].copy(), velocity, objective, tick.group))
+    times, qpos, commands, velocities, objectives, groups = zip(*rows, strict=True)
+    target = np.array([targets[objective] for objective in objectives])
     return Episode(
-        np.array(times), np.array(qpos), np.array(ctrl), np.array(velocity), np.array(target), objectives, groups, refusals
+        np.array(times), np.array(qpos), np.array(commands), np.array(velocities), target, objectives, groups, refusals
     )
 
 
-def read(model: mujoco.MjModel, data: mujoco.MjData, bundle: Bundle) -> Readings:
+def read(model: mujoco.MjModel, data: mujoco.MjData, contract: PolicyContract) -> Readings:
     """The simulated robot's sensors, in the contract's joint order."""
-    contract = bundle.manifest.contract
     joints = [model.joint(joint.name) for joint in contract.joints]
-    wanted = {term.source.removeprefix(SENSOR_PREFIX) for term in contract.observation}
     sensors = {model.sensor(i).name: data.sensor(i).data.copy() for i in range(model.nsensor)}
     return Readings(
         joint_positions=np.array([data.qpos[joint.qposadr[0]] for joint in joints]),
@@ -93,7 +133,7 @@ def read(model: mujoco.MjModel, data: mujoco.MjData, bundle: Bundle) -> Readings
         orientation=sensors.get("orientation"),
         angular_velocity=sensors.get("angular_velocity"),
         linear_velocity=sensors.get("linear_velocity"),
-        sensors={name: value for name, value in sensors.items() if name in wanted},
+        sensors=sensors,
     )
 
 
@@ -102,7 +142,7 @@ def _start(model: mujoco.MjModel, seed: int) -> mujoco.MjData:
     names = [model.key(i).name for i in range(model.nkey)]
     if "home" in names:
         mujoco.mj_resetDataKeyframe(model, data, names.index("home"))
-    data.qvel[:] = 0.05 * np.random.default_rng(seed).standard_normal(model.nv)
+    data.qvel[:] = START_SPEED * np.random.default_rng(seed).standard_normal(model.nv)
     mujoco.mj_forward(model, data)
     return data
 

@@ -3,32 +3,37 @@
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
 
-from pgx_core.errors import ConfigError, RunError
+from pgx_core.errors import ConfigError, RunError, require, require_seed
 from pgx_core.files import write_file
-from pgx_core.grouping import GroupingConfig
+from pgx_core.grouping import GroupingConfig, check_grouping
 from pgx_core.learning.network import NetworkSize, Population
 from pgx_core.objectives.loading import fingerprint, load_suite
 from pgx_core.objectives.objective import Suite
 from pgx_core.records import from_plain, parse_json, to_json, to_plain
 from pgx_core.training.evaluation import EvaluationConfig
 from pgx_core.training.methods import Method
-from pgx_core.training.session import TrainingConfig, load_checkpoint
+from pgx_core.training.rehearsal import rehearse
+from pgx_core.training.session import CHECKPOINT, TrainingConfig, load_checkpoint
 from pgx_core.training.transitions import RolloutConfig
+
+MIN_EPISODES = 3  # of every objective in the rollouts: one to fit, two to hold out
 
 
 @dataclass(frozen=True)
 class RunConfig:
     """Every setting of a run. Two runs with equal settings and equal suites have equal results."""
 
-    seed: int = 0  # of everything
-    steps: int | None = None  # environment steps every method gets in all; None: the suite's own
+    seed: int = 0  # of everything, >= 0
+    steps: int | None = None  # environment steps every method gets in all, >= 1; None: the suite's own
     meta_share: float = 0.3  # share of them spent on the meta policy, 0 to 1
     meta_conditioned: bool = False  # does the meta policy's actor see the objective?
     groups_conditioned: bool = True  # do the served policies' actors?
@@ -40,10 +45,28 @@ class RunConfig:
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
 
     def __post_init__(self) -> None:
-        if not 0.0 < self.meta_share < 1.0:
-            raise ConfigError(f"meta_share: expected a share between 0 and 1, got {self.meta_share}")
-        if self.steps is not None and self.steps < 1:
-            raise ConfigError(f"steps: expected at least 1, got {self.steps}")
+        require_seed(self.seed, "seed")
+        require(self.steps is None or self.steps >= 1, "steps", "1 or more", self.steps)
+        require(0.0 < self.meta_share < 1.0, "meta_share", "a share between 0 and 1", self.meta_share)
+        distinct = len(set(self.compare)) == len(self.compare)
+        require(distinct, "compare", "every method once", " ".join(self.compare))
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a run is: the content of its `run.json`."""
+
+    suite: str  # as named on the command line
+    fingerprint: str  # of the suite's file and its robot
+    config: RunConfig
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What one finished stage took."""
+
+    seconds: float  # over all processes that worked on it
+    steps: int  # environment steps
 
 
 @dataclass(frozen=True)
@@ -92,6 +115,13 @@ class Run:
         """The served one first, then those it is compared with."""
         return (self.served, *(method for method in self.config.compare if method != self.served))
 
+    @property
+    def command(self) -> str:
+        """The command line that makes such a run; its folder is the user's choice."""
+        changed = _differences(to_plain(RunConfig()), to_plain(self.config), "")
+        options = [word for where, _, value in changed for word in _option(where, value)]
+        return shlex.join(["pgx", "train", self.reference, *options])
+
     def trained(self, method: Method) -> str:
         """Folder of a method's training."""
         return "groups" if method == self.served else f"baselines/{method}"
@@ -100,22 +130,34 @@ class Run:
         """A result in the folder."""
         return self.folder / name
 
-    def population(self, name: str) -> Population:
-        """The policies some training left in `name`."""
-        state = load_checkpoint(self.folder / name / "checkpoint.pt")["trainer"]["population"]
-        return population_from_state(state, self)
+    def checkpoint(self, training: str) -> dict[str, Any]:
+        """What the training in a folder of the run last saved."""
+        return load_checkpoint(self.folder / training / CHECKPOINT)
 
-    def costs(self) -> dict[str, dict[str, Any]]:
-        """Seconds and environment steps of each finished stage."""
+    def population(self, training: str) -> Population:
+        """The policies of a training."""
+        return population_from_state(self.checkpoint(training)["trainer"]["population"], self)
+
+    def costs(self) -> dict[str, Cost]:
+        """What each finished stage took.
+
+        Raises:
+            RunError: the list of finished stages is damaged.
+        """
         path = self.folder / "stages.json"
         if not path.exists():
             return {}
-        costs: dict[str, dict[str, Any]] = parse_json(path.read_text(), str(path))
-        return costs
+        try:
+            entries = parse_json(path.read_text(), path.name)
+            require(isinstance(entries, dict), path.name, "an object", type(entries).__name__)
+            return {name: from_plain(Cost, entry, name) for name, entry in entries.items()}
+        except (ConfigError, UnicodeDecodeError) as error:
+            kept = "delete it to go through every stage again; trained policies are kept"
+            raise RunError(f"cannot read '{path}': {error}; {kept}") from error
 
-    def save_costs(self, costs: dict[str, dict[str, Any]]) -> None:
+    def save_costs(self, costs: dict[str, Cost]) -> None:
         """Record which stages are finished."""
-        write_file(self.folder / "stages.json", json.dumps(costs, indent=2) + "\n")
+        write_file(self.folder / "stages.json", json.dumps(to_plain(costs), indent=2) + "\n")
 
 
 def population_from_state(state: dict[str, torch.Tensor], run: Run) -> Population:
@@ -132,61 +174,96 @@ def open_run(folder: Path, reference: str, config: RunConfig) -> Run:
     """Start a run in `folder`, or continue the one that is there.
 
     Raises:
+        SuiteError: the suite is unusable.
+        ConfigError: the settings do not fit it.
         RunError: the folder holds a run with other settings or another suite, or cannot be written.
     """
     suite = load_suite(reference)
+    run = Run(folder, reference, suite, config)
+    settings = Settings(reference, fingerprint(reference, suite), config)
     path = folder / "run.json"
-    settings = {
-        "suite": reference,
-        "fingerprint": fingerprint(reference, suite),
-        "config": to_plain(config),
-    }
     if path.exists():
-        _check_same(folder, parse_json(path.read_text(), str(path)), json.loads(json.dumps(settings)))
+        _check_same(folder, _read_settings(path), settings)
     else:
+        check_settings(run)
+        rehearse(suite, config.training.simulation)
         write_file(path, to_json(settings))
-    return Run(folder, reference, suite, config)
+    return run
 
 
 def read_run(folder: Path) -> Run:
     """The run in `folder`, with the settings it was started with.
 
     Raises:
-        RunError: there is none.
+        RunError: there is none, or its suite has changed since.
     """
     path = folder / "run.json"
     if not path.is_file():
         raise RunError(f"no run in '{folder}': expected the folder that 'pgx train' wrote")
-    settings = parse_json(path.read_text(), str(path))
-    config = from_plain(RunConfig, settings["config"], str(path))
-    return Run(folder, settings["suite"], load_suite(settings["suite"]), config)
+    settings = _read_settings(path)
+    suite = load_suite(settings.suite)
+    _check_same(folder, settings, replace(settings, fingerprint=fingerprint(settings.suite, suite)))
+    return Run(folder, settings.suite, suite, settings.config)
+
+
+def check_settings(run: Run) -> None:
+    """Find settings that contradict the suite or each other before anything is trained with them.
+
+    Raises:
+        ConfigError: the first that does.
+    """
+    check_grouping(run.config.grouping, len(run.suite.objectives))
+    episode = run.suite.episode_steps
+    enough = run.config.rollouts.samples > (MIN_EPISODES - 1) * episode
+    expected = f"at least {MIN_EPISODES} episodes of {episode} steps"
+    require(enough, "rollouts.samples", expected, run.config.rollouts.samples)
+    spent = run.steps - min(run.training_steps(method) for method in run.methods)
+    require(run.meta_steps >= 1, "steps", f"more, or a meta_share above {run.config.meta_share}", run.steps)
+    require(run.steps > spent, "steps", f"more than the {spent} of the meta policy and its rollouts", run.steps)
 
 
 def forget(run: Run, names: tuple[str, ...]) -> None:
-    """Remove results, so that their stages run again."""
+    """Remove results, each with the folder of the run that it lies in, so that their stages run again."""
     for name in names:
-        path = run.path(name)
+        path = run.path(Path(name).parts[0])
         if path.is_dir():
             shutil.rmtree(path)
         else:
             path.unlink(missing_ok=True)
 
 
-def _check_same(folder: Path, old: dict[str, Any], new: dict[str, Any]) -> None:
+def _read_settings(path: Path) -> Settings:
+    try:
+        return from_plain(Settings, parse_json(path.read_text(), path.name), path.name)
+    except (ConfigError, UnicodeDecodeError) as error:
+        raise RunError(f"cannot read '{path}': {error}; choose another --out, or remove the folder") from error
+
+
+def _check_same(folder: Path, old: Settings, new: Settings) -> None:
     if old == new:
         return
-    if old.get("suite") == new["suite"] and old.get("config") == new["config"]:
+    if old.suite == new.suite and old.config == new.config:
         raise RunError(f"'{folder}': the suite's file has changed since this run began; choose another --out")
-    where, was, now = next(_differences(old, new, ""))
+    where, was, now = next(_differences(to_plain(old), to_plain(new), ""))
     raise RunError(
         f"'{folder}' holds a run with other settings ({where} was {was}, is now {now}); choose another --out, or "
         "remove the folder"
     )
 
 
-def _differences(old: Any, new: Any, where: str) -> Any:
+def _differences(old: Any, new: Any, where: str) -> Iterator[tuple[str, Any, Any]]:
+    """(name, old value, new value) of every setting that differs."""
     if isinstance(old, dict) and isinstance(new, dict):
-        for key in sorted(old.keys() | new.keys()):
+        for key in {**old, **new}:
             yield from _differences(old.get(key), new.get(key), f"{where}.{key}".lstrip("."))
     elif old != new:
         yield where.removeprefix("config."), old, new
+
+
+def _option(name: str, value: Any) -> list[str]:
+    """A setting as the words of a command line."""
+    flag = name.replace("_", "-")
+    if isinstance(value, bool):
+        head, _, last = flag.rpartition(".")
+        return [f"--{head}{'.' if head else ''}{'' if value else 'no-'}{last}"]
+    return [f"--{flag}", *map(str, value if isinstance(value, list) else [value])]

@@ -2,47 +2,38 @@
 
 from __future__ import annotations
 
-import json
-import shlex
 from dataclasses import replace
-from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
-import torch
 
 from pgx_core.affinity.subsets import sample_subsets
-from pgx_core.clustering.auto import ClusteringTable, cluster
-from pgx_core.contract import ObjectiveContract, ObservationTerm
-from pgx_core.errors import RunError
-from pgx_core.export.bundle import BundleContents, GroupPolicy, write_bundle
-from pgx_core.files import write_file
+from pgx_core.clustering.auto import cluster
+from pgx_core.export.bundle import write_bundle
 from pgx_core.gradients.basis import Basis, GramBasis, ProjectionBasis, lift
 from pgx_core.gradients.features import compute_features
 from pgx_core.gradients.taylor import taylor_residuals
 from pgx_core.grouping import affinity_of
 from pgx_core.learning.layout import Member
 from pgx_core.learning.network import clone_policy
-from pgx_core.records import to_plain
-from pgx_core.report.data import Curve, MethodScores, ReportData, StageCost
+from pgx_core.report.data import MethodScores
 from pgx_core.report.page import write_report
+from pgx_core.results import bundle_contents, report_data
 from pgx_core.run import Run
-from pgx_core.simulation.robot_model import compile_robot, standalone_mjcf
 from pgx_core.surrogate.scores import score_subsets
 from pgx_core.surrogate.solve import solve_subsets
 from pgx_core.surrogate.split import split_episodes
 from pgx_core.training.adapted import score_by_rollout
 from pgx_core.training.evaluation import evaluate
 from pgx_core.training.methods import Method, actor_parameters, is_conditioned, labels_of, own_objectives
-from pgx_core.training.session import load_checkpoint, members_of, train_population
+from pgx_core.training.progress import Progress
+from pgx_core.training.session import members_of, train_population
 from pgx_core.training.transitions import collect_transitions
 from pgx_core.types import (
     Affinity,
     Features,
     Partition,
     SubsetScores,
-    SurrogateSolution,
-    TaylorResiduals,
     Transitions,
     load_record,
     save_record,
@@ -50,7 +41,6 @@ from pgx_core.types import (
 
 TAYLOR_LENGTHS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1)  # relative; the paper reports 0.1 to 1%
 TAYLOR_TRANSITIONS = 1000
-GOLDEN_OBSERVATIONS = 64
 S = TypeVar("S")
 
 
@@ -64,9 +54,7 @@ def meta(run: Run) -> None:
     config = run.config
     everything = tuple(range(len(run.suite.objectives)))
     member = Member(everything, config.meta_conditioned, config.training.worlds)
-    train_population(
-        run.suite, (member,), config.training, run.meta_steps, config.seed, run.path("meta"), "meta policy"
-    )
+    train_population(run.suite, (member,), config.training, run.meta_steps, config.seed, run.path("meta"), "meta")
 
 
 def rollouts(run: Run) -> None:
@@ -138,28 +126,34 @@ def clustering(run: Run) -> None:
 
 def groups(run: Run) -> None:
     """One policy per group, from the meta policy: the ones that are served."""
-    _train_method(run, run.served)
+    _train_methods(run, (run.served,), "groups")
 
 
 def baselines(run: Run) -> None:
     """What the groups are compared with, at equal total steps."""
-    for method in run.methods[1:]:
-        _train_method(run, method)
+    _train_methods(run, run.methods[1:], "baselines")
 
 
-def _train_method(run: Run, method: Method) -> None:
-    """Train a method's policies as one population, on what its budget has left (`Run.training_steps`)."""
-    labels = method_labels(run, method)
-    conditioned = is_conditioned(method)
-    members = members_of(labels, conditioned, run.config.training.worlds)
-    start = (
-        None
-        if method == "joint_id"
-        else clone_policy(run.population("meta"), 0, tuple(m.conditioned for m in members))
-    )
-    steps = run.training_steps(method)
+def _train_methods(run: Run, methods: tuple[Method, ...], stage: str) -> None:
+    """Train each method's policies as one population, on what its budget has left (`Run.training_steps`)."""
+    with Progress(stage, sum(map(run.training_steps, methods))) as progress:
+        for method in methods:
+            _train_method(run, method, progress)
+
+
+def _train_method(run: Run, method: Method, progress: Progress) -> None:
+    members = members_of(method_labels(run, method), is_conditioned(method), run.config.training.worlds)
+    meta = None if method == "joint_id" else run.population("meta")
     train_population(
-        run.suite, members, run.config.training, steps, run.config.seed + 1, run.path(run.trained(method)), method, start
+        run.suite,
+        members,
+        run.config.training,
+        run.training_steps(method),
+        run.config.seed + 1,
+        run.path(run.trained(method)),
+        method,
+        clone_policy(meta, 0, tuple(member.conditioned for member in members)) if meta else None,
+        progress,
     )
 
 
@@ -208,93 +202,14 @@ def export(run: Run) -> None:
     write_bundle(run.path("bundle"), bundle_contents(run))
 
 
-def bundle_contents(run: Run) -> BundleContents:
-    """Everything the robot needs, gathered from the run."""
-    partition = load_record(Partition, run.path("partition.npz"))
-    scores = load_record(MethodScores, run.path(f"evaluation/{run.served}.npz"))
-    transitions = load_record(Transitions, run.path("transitions.npz"))
-    population = run.population(run.trained(run.served))
-    contract = compile_robot(run.suite.robot).contract
-    n = len(run.suite.objectives)
-    if run.config.groups_conditioned:
-        contract = replace(contract, observation=(*contract.observation, ObservationTerm("objective", n)))
-    names = [f"group_{group}" for group in range(partition.k)]
-    return BundleContents(
-        name=run.suite.name,
-        contract=contract,
-        objectives=tuple(
-            ObjectiveContract(objective.name, dict(objective.command), names[label], float(score))
-            for objective, label, score in zip(run.suite.objectives, partition.labels, scores.scores, strict=True)
-        ),
-        groups=tuple(
-            GroupPolicy(name, population.policy(group), _golden(run, transitions, partition, group))
-            for group, name in enumerate(names)
-        ),
-        metrics={"steps": float(run.steps), "mean_score": float(scores.scores.mean())},
-        config=to_plain(run.config),
-        seed=run.config.seed,
-        rationale=_rationale(partition),
-        robot_xml=standalone_mjcf(run.suite.robot),
-    )
-
-
-def _golden(run: Run, transitions: Transitions, partition: Partition, group: int) -> np.ndarray:
-    """Real observations of the group's own objectives, with the id a conditioned policy sees."""
-    own = np.flatnonzero(partition.labels[transitions.objectives] == group)
-    chosen = np.random.default_rng(run.config.seed).choice(own, GOLDEN_OBSERVATIONS, replace=False)
-    observations = transitions.observations[chosen].copy()
-    n = len(transitions.names)
-    observations[:, -n:] = np.eye(n)[transitions.objectives[chosen]] if run.config.groups_conditioned else 0.0
-    return observations
-
-
-def _rationale(partition: Partition) -> str:
-    measured = "" if np.isnan(partition.stability) else f", stability {partition.stability:.2f}"
-    return (
-        f"The objectives were grouped by how much adapting the meta policy to one is estimated to help the others "
-        f"(method {partition.method}, {partition.k} groups, clustering value {partition.value:.2f}{measured})."
-    )
-
-
 def report(run: Run) -> None:
     """The page and the pictures."""
     write_report(run.path("report"), report_data(run))
 
 
-def report_data(run: Run) -> ReportData:
-    """Everything on the page, gathered from the run."""
-    taylor = load_record(TaylorResiduals, run.path("taylor.npz"))
-    costs = run.costs()
-    return ReportData(
-        suite=run.suite.name,
-        robot=run.suite.robot.name,
-        seed=run.config.seed,
-        names=run.suite.names,
-        affinity=load_record(Affinity, run.path("affinity.npz")),
-        partition=load_record(Partition, run.path("partition.npz")),
-        methods=tuple(load_record(MethodScores, run.path(f"evaluation/{method}.npz")) for method in run.methods),
-        curves=tuple(_curve(run, method) for method in run.methods),
-        costs=tuple(StageCost(name, cost["seconds"], cost["steps"]) for name, cost in costs.items()),
-        taylor_lengths=taylor.lengths,
-        taylor_residuals=taylor.residuals[:, : len(taylor.lengths)],
-        step_lengths=load_record(SurrogateSolution, run.path("solution.npz")).relative_lengths,
-        command=shlex.join(["pgx", "train", run.reference, "--seed", str(run.config.seed)]),
-    )
-
-
-def _curve(run: Run, method: Method) -> Curve:
-    rows = load_checkpoint(run.path(f"{run.trained(method)}/checkpoint.pt"))["rows"]
-    spent = run.steps - run.training_steps(method)
-    return Curve(
-        method,
-        np.array([row["steps"] + spent for row in rows], dtype=np.int64),
-        np.array([row["score"] for row in rows]),
-    )
-
-
 def _basis(run: Run) -> Basis:
     kind = GramBasis if run.config.grouping.features.mode == "gram" else ProjectionBasis
-    return load_record(kind, run.path("basis.npz"))  # type: ignore[return-value, type-var]
+    return load_record(kind, run.path("basis.npz"))  # type: ignore[return-value]
 
 
 def summary(run: Run) -> str:

@@ -7,8 +7,9 @@ from pathlib import Path
 import tyro
 
 from pgx_core.export.bundle import write_bundle
+from pgx_core.pipeline import require_finished
+from pgx_core.results import bundle_contents
 from pgx_core.run import read_run
-from pgx_core.stages import bundle_contents
 
 
 def main(run: tyro.conf.Positional[Path], out: Path | None = None) -> None:
@@ -19,4 +20,5 @@ def main(run: tyro.conf.Positional[Path], out: Path | None = None) -> None:
         out: bundle folder; `bundle` in the run folder where not given.
     """
     found = read_run(run)
+    require_finished(found, "evaluation")
     print(write_bundle(out or found.path("bundle"), bundle_contents(found)))

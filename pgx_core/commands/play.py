@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
+import mujoco
+import numpy as np
 import tyro
 
+from pgx_core.errors import require_seed
 from pgx_core.files import atomic_path
-from pgx_core.play import Episode, load_model, play
+from pgx_core.play import Episode, load_model, play, ticks_of
 from pgx_core.report.render import plot_tracking, render_frames, write_gif
 from pgx_core.serving import load_bundle
 from pgx_core.serving.manifest import BundleManifest
@@ -33,14 +37,18 @@ def main(
         mjcf: the robot, where the bundle carries none.
         seed: of the start.
     """
+    require_seed(seed, "seed")
     loaded = load_bundle(bundle)
     schedule = objectives or gentle_schedule(loaded.manifest)
     model = load_model(loaded, mjcf)
     episode = play(loaded, model, schedule, seconds, seed)
     folder = out or bundle.resolve().parent / "play"
-    rate = loaded.manifest.contract.control_rate
-    _draw(folder, model, episode, rate)
-    _print_outcome(episode, ticks=round(seconds * rate))
+    _draw(folder, model, episode, loaded.manifest.contract.control_rate)
+    ticks = ticks_of(seconds, loaded.manifest.contract)
+    for start in range(0, len(episode.times), ticks):
+        print(_stretch(episode, start, start + ticks))
+    if episode.refusals:
+        print(f"{episode.refusals} of {len(episode.times)} ticks were refused: readings or answers were unusable")
     print(f"pictures {folder / 'play.gif'} {folder / 'tracking.png'}")
 
 
@@ -50,20 +58,17 @@ def gentle_schedule(manifest: BundleManifest) -> tuple[str, ...]:
     return tuple(objective.name for objective in ordered)
 
 
-def _print_outcome(episode: Episode, ticks: int) -> None:
-    """One line per objective: the velocity over the second half of its time."""
-    for start in range(0, len(episode.times), ticks):
-        achieved = episode.velocity[start + ticks // 2 : start + ticks].mean()
-        print(
-            f"{episode.objectives[start]:<16} {episode.groups[start]}   commanded {episode.target[start]:6.2f} m/s   "
-            f"achieved {achieved:6.2f} m/s"
-        )
+def _stretch(episode: Episode, start: int, end: int) -> str:
+    """One objective's stretch in a line; the velocity is that of its second half."""
+    achieved = float(np.mean(episode.velocity[(start + end) // 2 : end]))
+    commanded = "" if math.isnan(episode.target[start]) else f"commanded {episode.target[start]:6.2f} m/s   "
+    return f"{episode.objectives[start]:<16} {episode.groups[start]}   {commanded}achieved {achieved:6.2f} m/s"
 
 
-def _draw(folder: Path, model: object, episode: Episode, rate: float) -> None:
+def _draw(folder: Path, model: mujoco.MjModel, episode: Episode, rate: float) -> None:
     every = max(1, round(rate / FRAMES_PER_SECOND))
     captions = [
-        f"{name} ({group})" + ("" if target != target else f"  {target:+.1f} m/s") + f"  now {velocity:+.1f}"
+        f"{name} ({group})" + ("" if math.isnan(target) else f"  {target:+.1f} m/s") + f"  now {velocity:+.1f}"
         for name, group, target, velocity in zip(
             episode.objectives, episode.groups, episode.target, episode.velocity, strict=True
         )

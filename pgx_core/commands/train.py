@@ -8,7 +8,7 @@ from typing import Annotated
 import torch
 import tyro
 
-from pgx_core.pipeline import train
+from pgx_core.pipeline import check_stages, train
 from pgx_core.run import RunConfig, open_run
 from pgx_core.stages import summary
 
@@ -29,8 +29,9 @@ def main(
         to_stage: stop after this stage.
         config: settings.
     """
+    check_stages(from_stage, to_stage)
     torch.set_num_threads(1)
     run = open_run(out or Path("runs") / suite.rpartition("/")[-1].replace(".py:", "_"), suite, config)
-    train(run, from_stage, to_stage)
+    train(run, from_stage, to_stage, say=lambda line: print(line, flush=True))
     if to_stage is None:
         print(summary(run))

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from pgx_core.errors import require
 from pgx_core.learning.advantages import generalised_advantages, normalise_per_objective
 from pgx_core.learning.layout import Layout
 from pgx_core.learning.network import Population, gaussian_log_prob
@@ -17,17 +19,27 @@ from pgx_core.learning.network import Population, gaussian_log_prob
 class PPOConfig:
     """PPO (Schulman et al. 2017). The same for every policy of a population."""
 
-    horizon: int = 24  # control steps per iteration in each world
-    epochs: int = 4  # passes over each iteration's data
-    minibatches: int = 4  # gradient steps per pass
-    learning_rate: float = 2e-3  # Adam; falls linearly to a tenth over the training
-    discount: float = 0.97  # gamma per control step
-    trace: float = 0.9  # lambda of GAE
-    clip: float = 0.2  # trust region of the probability ratio
-    value_weight: float = 1.0
-    entropy_weight: float = 0.0
-    minimum_std: float = 0.1  # entropy floor: exploration noise never falls below it
-    max_gradient_norm: float = 1.0  # per policy
+    horizon: int = 24  # control steps per iteration in each world, >= 1
+    epochs: int = 4  # passes over each iteration's data, >= 1
+    minibatches: int = 4  # gradient steps per pass, >= 1
+    learning_rate: float = 2e-3  # Adam, > 0; falls linearly to a tenth over the training
+    discount: float = 0.97  # gamma per control step, 0 to below 1
+    trace: float = 0.9  # lambda of GAE, 0 to 1
+    clip: float = 0.2  # trust region of the probability ratio, > 0
+    value_weight: float = 1.0  # >= 0
+    entropy_weight: float = 0.0  # >= 0
+    minimum_std: float = 0.1  # entropy floor, > 0: exploration noise never falls below it
+    max_gradient_norm: float = 1.0  # per policy, > 0
+
+    def __post_init__(self) -> None:
+        for name in ("horizon", "epochs", "minibatches"):
+            require(getattr(self, name) >= 1, f"ppo.{name}", "1 or more", getattr(self, name))
+        for name in ("learning_rate", "clip", "minimum_std", "max_gradient_norm"):
+            require(0.0 < getattr(self, name) < math.inf, f"ppo.{name}", "a number above 0", getattr(self, name))
+        for name in ("value_weight", "entropy_weight"):
+            require(0.0 <= getattr(self, name) < math.inf, f"ppo.{name}", "0 or more", getattr(self, name))
+        require(0.0 <= self.discount < 1.0, "ppo.discount", "0 to below 1", self.discount)
+        require(0.0 <= self.trace <= 1.0, "ppo.trace", "0 to 1", self.trace)
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from pgx_core.errors import RunError
+from pgx_core.errors import RunError, require
 from pgx_core.objectives.objective import Suite
 from pgx_core.objectives.state import State
 from pgx_core.observation import Readings, decode_action, limit_rate, observe
@@ -27,7 +27,10 @@ class SimulationConfig:
     """Which physics engine steps the worlds."""
 
     backend: Literal["mujoco", "fake"] = "mujoco"
-    threads: int = 2  # CPU threads of the mujoco backend
+    threads: int = 2  # CPU threads of the mujoco backend, >= 1
+
+    def __post_init__(self) -> None:
+        require(self.threads >= 1, "simulation.threads", "1 or more", self.threads)
 
 
 @dataclass(frozen=True)

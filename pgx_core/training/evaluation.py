@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from pgx_core.errors import require, require_seed
 from pgx_core.learning.layout import Member, make_layout
 from pgx_core.learning.network import Population, objective_one_hot
 from pgx_core.objectives.objective import Suite
@@ -19,8 +20,12 @@ from pgx_core.simulation.simulation import Simulation, SimulationConfig
 class EvaluationConfig:
     """How policies are measured."""
 
-    episodes: int = 16  # per policy and objective
-    seed: int = 20_000  # of the starts; not one that training uses, and the same for every policy
+    episodes: int = 16  # per policy and objective, >= 2: one alone has no error
+    seed: int = 20_000  # of the starts, >= 0; not one that training uses, and the same for every policy
+
+    def __post_init__(self) -> None:
+        require(self.episodes >= 2, "evaluation.episodes", "2 or more", self.episodes)
+        require_seed(self.seed, "evaluation.seed")
 
 
 @dataclass(frozen=True)

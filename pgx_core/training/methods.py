@@ -20,7 +20,15 @@ Method = Literal[
 def labels_of(
     method: Method, partition: Partition, affinity: Affinity, features: Features, seed: int
 ) -> Int[np.ndarray, "n"]:
-    """Which policy serves each objective under a method. All but `joint` and `specialists` use the same k."""
+    """Which policy serves each objective under a method. All but `joint` and `specialists` use the same k.
+
+    Args:
+        method: the way to group.
+        partition: the groups found, and their number k.
+        affinity: what they were found from.
+        features: what the gradient-similarity baseline groups by.
+        seed: of the random groups and of the baseline's clustering.
+    """
     n = len(partition.names)
     match method.removesuffix("_id"):
         case "joint":
@@ -42,7 +50,8 @@ def is_conditioned(method: Method) -> bool:
 
 def own_objectives(labels: Int[np.ndarray, "n"]) -> Bool[np.ndarray, "P n"]:
     """Which policy serves which objective."""
-    return np.arange(int(labels.max()) + 1)[:, None] == labels
+    own: np.ndarray = np.arange(int(labels.max()) + 1)[:, None] == labels
+    return own
 
 
 def actor_parameters(population: Population) -> int:

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from torch.utils.tensorboard import SummaryWriter
 
 from pgx_core.files import write_file
 from pgx_core.learning.trainer import Iteration
+from pgx_core.training.board import Board
 
 Row = dict[str, Any]
 
@@ -22,11 +22,14 @@ class Metrics:
         self.rows = rows
         self._path = folder / "metrics.jsonl"
         self._names = names
-        purge = rows[-1]["steps"] + 1 if rows else None
-        self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=purge)
+        self._board = Board(folder / "tensorboard", rows[-1]["steps"] + 1 if rows else None)
 
     def add(self, iteration: Iteration) -> None:
-        """Record one iteration."""
+        """Record one iteration.
+
+        Raises:
+            RunError: the board cannot be written.
+        """
         scores = iteration.scores.numpy()
         served = ~np.isnan(scores).all(0)
         best = {name: float(np.nanmean(scores[:, i])) for i, name in enumerate(self._names) if served[i]}
@@ -41,18 +44,18 @@ class Metrics:
             "diverged": iteration.diverged,
         }
         self.rows.append(row)
-        self._board.add_scalar("score", row["score"], iteration.steps)
-        for name, score in best.items():
-            self._board.add_scalar(f"score/{name}", score, iteration.steps)
-        for key in ("value_loss", "kl", "action_std"):
-            self._board.add_scalar(key, float(np.mean(row[key])), iteration.steps)
+        scalars = {"score": row["score"], **{f"score/{name}": score for name, score in best.items()}}
+        scalars |= {key: float(np.mean(row[key])) for key in ("value_loss", "kl", "action_std")}
+        self._board.add(iteration.steps, scalars)
 
     def save(self) -> None:
-        """Write the plain file."""
+        """Write the plain file.
+
+        Raises:
+            RunError: it cannot be written.
+        """
         write_file(self._path, "".join(json.dumps(row) + "\n" for row in self.rows))
-        self._board.flush()
 
     def close(self) -> None:
-        """Write the plain file and close the board."""
-        self.save()
+        """Close the board."""
         self._board.close()

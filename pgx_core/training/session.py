@@ -1,8 +1,10 @@
-"""One training of one population, with metrics, a progress bar, and checkpoints it resumes from."""
+"""One training of one population, with metrics, progress, and checkpoints it resumes from."""
 
 from __future__ import annotations
 
+import contextlib
 import io
+import math
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,9 +12,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from tqdm import tqdm
 
-from pgx_core.errors import RunError
+from pgx_core.errors import RunError, require
 from pgx_core.files import write_file
 from pgx_core.learning.layout import Member, make_layout
 from pgx_core.learning.network import NetworkSize, Population
@@ -21,18 +22,29 @@ from pgx_core.learning.trainer import Trainer
 from pgx_core.objectives.objective import Suite
 from pgx_core.simulation.simulation import Simulation, SimulationConfig
 from pgx_core.training.metrics import Metrics, Row
+from pgx_core.training.progress import Progress
+
+CHECKPOINT = "checkpoint.pt"
 
 
 @dataclass(frozen=True)
 class TrainingConfig:
     """How every population of a run is trained."""
 
-    worlds: int = 96  # parallel worlds in all, spread over policies in proportion to their objectives
-    hidden: tuple[int, ...] = (64, 64)  # units per hidden layer
-    initial_std: float = 0.6  # exploration noise at the start, in units of the action range [-1, 1]
+    worlds: int = 96  # parallel worlds in all, >= 1, spread over policies in proportion to their objectives
+    hidden: tuple[int, ...] = (64, 64)  # units per hidden layer, >= 1 each; at least one layer
+    initial_std: float = 0.6  # exploration noise at the start, > 0, in units of the action range [-1, 1]
     simulation: SimulationConfig = field(default_factory=SimulationConfig)
-    checkpoint_seconds: float = 15.0  # at most this much work is lost to a kill
+    checkpoint_seconds: float = 15.0  # at most this much work is lost to a kill, >= 0
     ppo: PPOConfig = field(default_factory=PPOConfig)
+
+    def __post_init__(self) -> None:
+        require(self.worlds >= 1, "training.worlds", "1 or more", self.worlds)
+        layers = len(self.hidden) >= 1 and min(self.hidden) >= 1
+        require(layers, "training.hidden", "at least one layer of 1 or more units", self.hidden)
+        require(0 < self.initial_std < math.inf, "training.initial_std", "a number above 0", self.initial_std)
+        finite = 0 <= self.checkpoint_seconds < math.inf
+        require(finite, "training.checkpoint_seconds", "0 or more", self.checkpoint_seconds)
 
 
 @dataclass(frozen=True)
@@ -66,6 +78,7 @@ def train_population(
     folder: Path,
     title: str,
     start: Population | None = None,
+    progress: Progress | None = None,
 ) -> Trained:
     """Train a population for `steps` environment steps in all; resume or return what `folder` already holds.
 
@@ -78,45 +91,77 @@ def train_population(
         folder: where checkpoint and metrics go.
         title: name on the progress bar.
         start: initial parameters; freshly drawn where None.
+        progress: the bar of the stage it is part of; one of its own where None.
+
+    Raises:
+        RunError: the checkpoint in `folder` cannot be read, nothing can be written there, or training diverged.
     """
-    layout = make_layout(members)
-    simulation = Simulation(suite, layout.objectives, seed, config.simulation)
-    conditioned = tuple(member.conditioned for member in members)
-    population = start or Population(
-        network_size(suite, simulation, config.hidden),
-        conditioned,
-        tuple(1000 * seed + i for i in range(len(members))),
-        config.initial_std,
-    )
-    trainer = Trainer(population, simulation, layout, config.ppo, steps, seed)
-    path = folder / "checkpoint.pt"
+    trainer = _trainer(suite, members, config, steps, seed, start)
+    path = folder / CHECKPOINT
     saved = load_checkpoint(path) if path.exists() else None
     if saved:
         trainer.load_state_dict(saved["trainer"])
     metrics = Metrics(folder, suite.names, saved["rows"] if saved else [])
-    spent = saved["seconds"] if saved else 0.0
-    try:
-        spent = _train(trainer, metrics, config, path, title, spent)
-    finally:
-        metrics.close()
-    return Trained(population, members, metrics.rows, spent)
+    with contextlib.ExitStack() as stack:
+        stack.callback(metrics.close)
+        bar = progress or stack.enter_context(Progress(title, steps))
+        bar.skip(min(trainer.steps, steps))
+        seconds = _train(trainer, metrics, config, path, title, saved["seconds"] if saved else 0.0, bar)
+        metrics.save()  # the rows of a process that was killed between its checkpoint and this file
+    return Trained(trainer.population, members, metrics.rows, seconds)
+
+
+def _trainer(
+    suite: Suite,
+    members: tuple[Member, ...],
+    config: TrainingConfig,
+    steps: int,
+    seed: int,
+    start: Population | None,
+) -> Trainer:
+    layout = make_layout(members)
+    simulation = Simulation(suite, layout.objectives, seed, config.simulation)
+    population = start or Population(
+        network_size(suite, simulation, config.hidden),
+        tuple(member.conditioned for member in members),
+        tuple(1000 * seed + i for i in range(len(members))),
+        config.initial_std,
+    )
+    return Trainer(population, simulation, layout, config.ppo, steps, seed)
 
 
 def _train(
-    trainer: Trainer, metrics: Metrics, config: TrainingConfig, path: Path, title: str, spent: float
+    trainer: Trainer,
+    metrics: Metrics,
+    config: TrainingConfig,
+    path: Path,
+    title: str,
+    spent: float,
+    progress: Progress,
 ) -> float:
+    """Iterate to the end; the seconds spent in all."""
     started = saved_at = time.monotonic()
-    with tqdm(total=trainer.total_steps, initial=trainer.steps, desc=title, unit="step", unit_scale=True) as bar:
-        while not trainer.finished:
-            iteration = trainer.iterate()
-            metrics.add(iteration)
-            bar.update(iteration.steps - bar.n)
-            bar.set_postfix(score=f"{metrics.rows[-1]['score']:.2f}", refresh=False)
-            now = time.monotonic()
-            if trainer.finished or now - saved_at > config.checkpoint_seconds:
-                _save_checkpoint(path, trainer, metrics.rows, spent + now - started)
-                saved_at = now
+    while not trainer.finished:
+        before = trainer.steps
+        iteration = trainer.iterate()
+        _require_finite(trainer, title)
+        metrics.add(iteration)
+        done = min(trainer.steps, trainer.total_steps) - before  # the last iteration may pass the end
+        progress.advance(done, f"{title} {metrics.rows[-1]['score']:.2f}")
+        now = time.monotonic()
+        if trainer.finished or now - saved_at > config.checkpoint_seconds:
+            _save_checkpoint(path, trainer, metrics.rows, spent + now - started)
+            metrics.save()
+            saved_at = now
     return spent + time.monotonic() - started
+
+
+def _require_finite(trainer: Trainer, title: str) -> None:
+    if not all(bool(torch.isfinite(parameter).all()) for parameter in trainer.population.parameters()):
+        raise RunError(
+            f"{title}: expected finite network weights, got NaN or infinity after {trainer.steps} steps: lower "
+            "--training.ppo.learning-rate, and choose another --out"
+        )
 
 
 def _save_checkpoint(path: Path, trainer: Trainer, rows: list[Row], seconds: float) -> None:
@@ -129,10 +174,14 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     """Read what training saved.
 
     Raises:
-        RunError: the file is damaged.
+        RunError: the file is missing or damaged.
     """
     try:
         checkpoint: dict[str, Any] = torch.load(path, weights_only=True)
+        if not {"trainer", "rows", "seconds"} <= checkpoint.keys():
+            raise ValueError("not a checkpoint")
+    except FileNotFoundError as error:
+        raise RunError(f"'{path}' is missing: repeat the training that writes it") from error
     except Exception as error:  # torch raises many kinds for a damaged archive
-        raise RunError(f"'{path}' cannot be read: delete its folder and train again") from error
+        raise RunError(f"'{path}' cannot be read: delete it and repeat the command, which trains it again") from error
     return checkpoint

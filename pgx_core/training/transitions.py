@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pgx_core.errors import require
 from pgx_core.learning.advantages import generalised_advantages, normalise_per_objective
 from pgx_core.learning.layout import Layout, Member, make_layout
 from pgx_core.learning.network import Population, objective_one_hot
@@ -21,17 +22,33 @@ from pgx_core.types import Transitions
 class RolloutConfig:
     """How much experience of the meta policy the affinity is estimated from."""
 
-    samples: int = 4096  # transitions per objective, rounded up to whole episodes
+    samples: int = 4096  # transitions per objective, >= 1, rounded up to whole episodes
+
+    def __post_init__(self) -> None:
+        require(self.samples >= 1, "rollouts.samples", "1 or more", self.samples)
 
 
 @torch.no_grad()
 def collect_transitions(
-    population: Population, suite: Suite, config: RolloutConfig, ppo: PPOConfig, seed: int, simulation_config: SimulationConfig | None = None
+    population: Population,
+    suite: Suite,
+    config: RolloutConfig,
+    ppo: PPOConfig,
+    seed: int,
+    simulation_config: SimulationConfig | None = None,
 ) -> Transitions:
     """Whole episodes of the (single) policy on each objective, exploring, with advantages per objective.
 
-    Each world runs one episode, so worlds are the independent units. The critic that judges sees the
-    objective even where the actor does not.
+    Each world runs for the length of one episode (a second one begins where the first terminates early), so
+    worlds are the independent units. The critic that judges sees the objective even where the actor does not.
+
+    Args:
+        population: one policy.
+        suite: the objectives.
+        config: how much.
+        ppo: the discount and the trace that the critic was trained with.
+        seed: of the starts and the exploration.
+        simulation_config: the physics.
     """
     n = len(suite.objectives)
     worlds = n * -(-config.samples // suite.episode_steps)

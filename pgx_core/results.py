@@ -1,0 +1,97 @@
+"""What a run hands out, gathered from its folder: the contents of the bundle and the data of the report."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from pgx_core.contract import ObjectiveContract, ObservationTerm
+from pgx_core.export.bundle import BundleContents, GroupPolicy
+from pgx_core.records import to_plain
+from pgx_core.report.data import Curve, MethodScores, ReportData, StageCost
+from pgx_core.run import Run
+from pgx_core.simulation.robot_model import compile_robot, standalone_mjcf
+from pgx_core.training.methods import Method
+from pgx_core.types import Affinity, Partition, SurrogateSolution, TaylorResiduals, Transitions, load_record
+
+GOLDEN_OBSERVATIONS = 64
+
+
+def bundle_contents(run: Run) -> BundleContents:
+    """Everything the robot needs, gathered from the run."""
+    partition = load_record(Partition, run.path("partition.npz"))
+    scores = load_record(MethodScores, run.path(f"evaluation/{run.served}.npz"))
+    transitions = load_record(Transitions, run.path("transitions.npz"))
+    population = run.population(run.trained(run.served))
+    contract = compile_robot(run.suite.robot).contract
+    n = len(run.suite.objectives)
+    if run.config.groups_conditioned:
+        contract = replace(contract, observation=(*contract.observation, ObservationTerm("objective", n)))
+    names = [f"group_{group}" for group in range(partition.k)]
+    return BundleContents(
+        name=run.suite.name,
+        contract=contract,
+        objectives=tuple(
+            ObjectiveContract(objective.name, dict(objective.command), names[label], float(score))
+            for objective, label, score in zip(run.suite.objectives, partition.labels, scores.scores, strict=True)
+        ),
+        groups=tuple(
+            GroupPolicy(name, population.policy(group), _golden(run, transitions, partition, group))
+            for group, name in enumerate(names)
+        ),
+        metrics={"steps": float(run.steps), "mean_score": float(scores.scores.mean())},
+        config=to_plain(run.config),
+        seed=run.config.seed,
+        rationale=_rationale(partition),
+        robot_xml=standalone_mjcf(run.suite.robot),
+    )
+
+
+def _golden(run: Run, transitions: Transitions, partition: Partition, group: int) -> np.ndarray:
+    """Real observations of the group's own objectives, with the id a conditioned policy sees."""
+    own = np.flatnonzero(partition.labels[transitions.objectives] == group)
+    count = min(GOLDEN_OBSERVATIONS, len(own))
+    chosen = np.random.default_rng(run.config.seed).choice(own, count, replace=False)
+    observations: np.ndarray = transitions.observations[chosen].copy()
+    n = len(transitions.names)
+    observations[:, -n:] = np.eye(n)[transitions.objectives[chosen]] if run.config.groups_conditioned else 0.0
+    return observations
+
+
+def _rationale(partition: Partition) -> str:
+    measured = "" if np.isnan(partition.stability) else f", stability {partition.stability:.2f}"
+    return (
+        f"The objectives were grouped by how much adapting the meta policy to one is estimated to help the others "
+        f"(method {partition.method}, {partition.k} groups, clustering value {partition.value:.2f}{measured})."
+    )
+
+
+def report_data(run: Run) -> ReportData:
+    """Everything on the page, gathered from the run."""
+    taylor = load_record(TaylorResiduals, run.path("taylor.npz"))
+    return ReportData(
+        suite=run.suite.name,
+        robot=run.suite.robot.name,
+        seed=run.config.seed,
+        names=run.suite.names,
+        affinity=load_record(Affinity, run.path("affinity.npz")),
+        partition=load_record(Partition, run.path("partition.npz")),
+        methods=tuple(load_record(MethodScores, run.path(f"evaluation/{method}.npz")) for method in run.methods),
+        curves=tuple(_curve(run, method) for method in run.methods),
+        costs=tuple(StageCost(name, cost.seconds, cost.steps) for name, cost in run.costs().items()),
+        taylor_lengths=taylor.lengths,
+        taylor_residuals=taylor.residuals[:, : len(taylor.lengths)],
+        step_lengths=load_record(SurrogateSolution, run.path("solution.npz")).relative_lengths,
+        command=run.command,
+    )
+
+
+def _curve(run: Run, method: Method) -> Curve:
+    rows = run.checkpoint(run.trained(method))["rows"]
+    spent = run.steps - run.training_steps(method)
+    return Curve(
+        method,
+        np.array([row["steps"] + spent for row in rows], dtype=np.int64),
+        np.array([row["score"] for row in rows]),
+    )

@@ -1,0 +1,45 @@
+"""One progress bar for a whole stage, however many trainings it holds."""
+
+from __future__ import annotations
+
+import sys
+from types import TracebackType
+
+from tqdm import tqdm
+
+SECONDS_ON_SCREEN = 0.1  # least time between two updates
+SECONDS_IN_LOG = 60.0  # the same where every update stays: in a file or a pipe
+
+
+class Progress:
+    """Environment steps done of those of the stage, and the time left. Use it in a `with` statement.
+
+    Args:
+        title: name of the stage.
+        steps: environment steps of all its trainings.
+    """
+
+    def __init__(self, title: str, steps: int) -> None:
+        interval = SECONDS_ON_SCREEN if sys.stderr.isatty() else SECONDS_IN_LOG
+        self._bar = tqdm(
+            total=steps, desc=title, unit="step", unit_scale=True, mininterval=interval, maxinterval=max(10.0, interval)
+        )
+
+    def __enter__(self) -> Progress:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._bar.close()
+
+    def skip(self, steps: int) -> None:
+        """Count steps that an earlier process did: they are done, but say nothing about the speed."""
+        self._bar.initial += steps
+        self._bar.n += steps
+        self._bar.last_print_n += steps
+
+    def advance(self, steps: int, note: str) -> None:
+        """Count steps done now; `note` stands at the end of the bar."""
+        self._bar.set_postfix_str(note, refresh=False)
+        self._bar.update(steps)

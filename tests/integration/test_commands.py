@@ -1,0 +1,99 @@
+"""The commands beside `train`, on finished, unfinished and damaged runs."""
+
+from __future__ import annotations
+
+import shutil
+
+import pytest
+from PIL import Image
+
+from pgx_core.serving import verify_bundle
+
+
+def test_verify_a_good_bundle(finished, call) -> None:
+    ended = call("verify", finished / "bundle")
+    assert (ended.status, ended.err) == (0, "")
+    assert "good; slider, 2 policies for 4 objectives at 25 Hz" in ended.out
+
+
+@pytest.mark.parametrize("name", ["group_1.onnx", "golden.npz", "bundle.json", "MODEL_CARD.md"])
+def test_verify_an_altered_bundle(name, finished, tmp_path, call) -> None:
+    bundle = shutil.copytree(finished / "bundle", tmp_path / "bundle")
+    content = bytearray((bundle / name).read_bytes())
+    content[len(content) // 2] ^= 1
+    (bundle / name).write_bytes(content)
+    ended = call("verify", bundle)
+    assert ended.status == 1
+    assert ended.complaint.startswith("pgx verify: ") and (name in ended.complaint or name == "bundle.json")
+
+
+def test_verify_what_is_no_bundle(tmp_path, call) -> None:
+    assert "is no folder" in call("verify", tmp_path / "nothing").complaint
+    assert "bundle.json' is missing" in call("verify", tmp_path).complaint
+
+
+def test_play_writes_a_film_and_a_plot(finished, tmp_path, call) -> None:
+    ended = call("play", finished / "bundle", "--seconds", 0.4, "--out", tmp_path / "play")
+    assert (ended.status, ended.err) == (0, "")
+    lines = ended.out.splitlines()
+    assert [line.split()[0] for line in lines] == ["right_1", "right_2", "left_1", "left_2", "pictures"]
+    assert "commanded  -2.00 m/s" in lines[3]
+    with Image.open(tmp_path / "play" / "play.gif") as film, Image.open(tmp_path / "play" / "tracking.png") as plot:
+        assert film.n_frames == 20  # 40 ticks, every second one
+        assert plot.size[0] > 500
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--objectives", "rigt_1"), "did you mean 'right_1'?"),
+        (("--seconds", "0"), "seconds: expected 0.04 s (a control tick) or more, got 0.0"),
+        (("--seconds", "nan"), "seconds: expected"),
+        (("--seed", "-1"), "seed: expected 0 to"),
+        (("--mjcf", "nowhere.xml"), "nowhere.xml"),
+    ],
+)
+def test_play_refuses(options, words, finished, tmp_path, call) -> None:
+    ended = call("play", finished / "bundle", "--out", tmp_path / "play", *options)
+    assert ended.status == 1
+    assert words in ended.complaint
+    assert not (tmp_path / "play").exists()
+
+
+def test_play_with_a_full_disk(finished, tmp_path, fork) -> None:
+    ended = fork("play", finished / "bundle", "--seconds", 0.2, "--out", tmp_path, file_limit=20_000)
+    assert ended.status == 1
+    assert "File too large" in ended.complaint
+    assert not [path for path in tmp_path.rglob("*") if path.name != "play.gif"]
+
+
+def test_report_and_export_again(finished, tmp_path, call) -> None:
+    folder = shutil.copytree(finished, tmp_path / "run")
+    shutil.rmtree(folder / "report")
+    ended = call("report", folder)
+    assert (ended.status, ended.out.strip()) == (0, str(folder / "report" / "report.html"))
+    assert "pgx train tiny --steps 2400" in (folder / "report" / "report.html").read_text()
+    ended = call("export", folder, "--out", tmp_path / "elsewhere")
+    assert ended.status == 0
+    assert verify_bundle(tmp_path / "elsewhere") == verify_bundle(finished / "bundle")
+    assert (tmp_path / "elsewhere" / "group_0.onnx").read_bytes() == (finished / "bundle/group_0.onnx").read_bytes()
+
+
+@pytest.mark.parametrize("command", ["report", "export"])
+def test_an_unfinished_run_says_how_to_go_on(command, finished, tmp_path, call, options) -> None:
+    folder = tmp_path / "run"
+    assert call("train", "tiny", *options, "--out", folder, "--to", "rollouts").status == 0
+    ended = call(command, folder)
+    assert ended.status == 1
+    assert "has not finished its stage 'features': continue it with pgx train tiny" in ended.complaint
+    advice = ended.complaint.partition("continue it with pgx ")[2].split()
+    ended = call(*advice, "--to", "features")
+    assert (ended.status, ended.out.split(":")[0]) == (0, "features")
+    assert "no run in" in call(command, tmp_path / "nothing").complaint
+
+
+def test_export_does_not_overwrite_other_files(finished, tmp_path, call) -> None:
+    (tmp_path / "mine.txt").write_text("precious")
+    ended = call("export", finished, "--out", tmp_path)
+    assert ended.status == 1 and "holds other files" in ended.complaint
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
