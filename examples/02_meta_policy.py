@@ -1,6 +1,6 @@
 """Train ONE policy on all objectives, its actor blind to which is asked for. It fails, and that is no obstacle.
 
-    python examples/02_meta_policy.py [SUITE] [FOLDER]    `tiny` (default) takes seconds, `signs` a minute
+python examples/02_meta_policy.py [SUITE] [FOLDER]    `tiny` (default) takes seconds, `signs` a minute
 """
 
 from __future__ import annotations

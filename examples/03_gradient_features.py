@@ -1,6 +1,6 @@
 """Every transition of the meta policy as a gradient feature: which parameters would make this action likelier?
 
-    python examples/03_gradient_features.py [FOLDER]    03 to 05 share a run: each goes on where another stopped
+python examples/03_gradient_features.py [FOLDER]    03 to 05 share a run: each goes on where another stopped
 """
 
 from __future__ import annotations

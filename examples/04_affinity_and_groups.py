@@ -1,6 +1,6 @@
 """From features to groups: adapt to many subsets without training, see who helps whom, and cluster.
 
-    python examples/04_affinity_and_groups.py [FOLDER]    03 to 05 share a run: each goes on where another stopped
+python examples/04_affinity_and_groups.py [FOLDER]    03 to 05 share a run: each goes on where another stopped
 """
 
 from __future__ import annotations

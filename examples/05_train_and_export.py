@@ -1,6 +1,6 @@
 """The whole pipeline as one call: groups, a policy for each, the comparison, a verified bundle and a report.
 
-    python examples/05_train_and_export.py [FOLDER]    03 to 05 share a run: each goes on where another stopped
+python examples/05_train_and_export.py [FOLDER]    03 to 05 share a run: each goes on where another stopped
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Serve a bundle without torch or MuJoCo: sensor readings in, joint commands out, objectives switched while running.
 
-    python examples/06_serve.py [BUNDLE]    the default is what 05_train_and_export.py writes
+python examples/06_serve.py [BUNDLE]    the default is what 05_train_and_export.py writes
 """
 
 from __future__ import annotations

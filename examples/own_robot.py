@@ -1,7 +1,7 @@
 """A robot and objectives of your own: an MJCF and this one file. You never touch the library.
 
-    pgx train examples/own_robot.py:suite --out runs/crawler
-    pgx play runs/crawler/bundle
+pgx train examples/own_robot.py:suite --out runs/crawler
+pgx play runs/crawler/bundle
 """
 
 from __future__ import annotations

@@ -58,8 +58,9 @@ def cluster(affinity: Affinity, config: ClusteringConfig, strategy: Strategy = s
     With k = "auto", k > 1 groups must gain more than grouping pure noise would, and come out alike from most
     bootstrap replicates. Of those k the smallest is taken whose gain over noise is within one standard error of
     the best; if there is none, one policy is as good, and k = 1. Two objectives, which come out alike from
-    anything, are parted where nearly every replicate says that they harm each other. Comparing with noise follows the gap statistic
-    (Tibshirani, Walther and Hastie 2001): more groups fit more noise, and that is no evidence for them.
+    anything, are parted where nearly every replicate says that they harm each other. Comparing with noise
+    follows the gap statistic (Tibshirani, Walther and Hastie 2001): more groups fit more noise, and that is no
+    evidence for them.
 
     Raises:
         ConfigError: a setting is out of range, a pair was never sampled together, or there are no replicates.
