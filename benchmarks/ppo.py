@@ -1,10 +1,10 @@
 """Our PPO against two public ones on one objective, and a population against the same policies one after another.
 
 Same robot, reward, observation, number of worlds, steps per iteration, environment steps and threads (torch 1,
-physics 2); networks of 64-64 units; normalised observations. Stable-Baselines3 gets our hyperparameters; rsl_rl keeps
-its published ones (1e-3, adapted to the divergence) but for the discount, trace, passes and entropy weight,
-where ours did better. Training is interleaved in short
-turns, so that a busy machine slows all alike. Both ratios are against the better peer by that very figure.
+physics 2); networks of 64-64 units; normalised observations. Stable-Baselines3 gets our hyperparameters, at a constant
+learning rate. rsl_rl keeps its published ones (1e-3, adapted to the divergence) but for the discount, trace, passes
+and entropy weight, where ours served it better. Training is interleaved in short turns, so that a busy machine slows
+all alike. Both ratios are against the better peer by that very figure.
 
     pip install -r benchmarks/requirements.txt
     python benchmarks/ppo.py --json benchmarks/results/ppo.json --picture benchmarks/results/ppo.png

@@ -1,8 +1,8 @@
-"""Group objectives with a policy from your own trainer, here rsl_rl (`pip install rsl-rl-lib`). About a minute or two.
+"""Group objectives with a policy from your own trainer, here rsl_rl (`pip install rsl-rl-lib`). Half a minute.
 
 All that pgx needs is a torch module with `log_prob(observations, actions)`, and what it did: observations,
-actions, advantages and objectives. The advantages must come from a critic that SEES the objective: blind to it, the
-critic calls every action average, and the groups are noise.
+actions, advantages and objectives. Judge the actions by a critic that sees the objective, as rsl_rl's own does here:
+where objectives oppose each other a blind critic knows only their mean, and leaves more noise in the advantages.
 
     python examples/own_trainer_rsl_rl.py [SUITE] [ITERATIONS]
 """

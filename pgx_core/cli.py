@@ -121,10 +121,11 @@ def _parse(command: str, function: Callable[..., None], arguments: list[str]) ->
 def _unboxed(text: str) -> str:
     """The words of the parser's message: without its frame, colours, title and pointer to the help."""
     lines = [line.strip("│ ") for line in re.sub(r"\x1b\[[0-9;]*m", "", text).splitlines()]
-    lines = [line for line in lines if line and line[0] not in "╭╰"]
-    parts = " ".join(lines).split("─")
-    words = [part.strip() for part in parts if part.strip() and not part.strip().startswith("For full helptext")]
-    return "; ".join(words).rstrip(".")
+    inside = " ".join(line for line in lines if line and line[0] not in "╭╰")
+    parts = [part.strip() for part in re.split("─+|-{5,}", inside)]
+    if "╭" not in text:  # where the output cannot show a frame, the title stands above a rule
+        parts = parts[1:] or parts
+    return "; ".join(part for part in parts if part and not part.startswith("For full helptext")).rstrip(".")
 
 
 def _print_overview() -> None:

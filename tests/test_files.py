@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import resource
 import stat
@@ -17,13 +18,15 @@ from pgx_core.files import atomic_folder, atomic_path, write_file
 BIG = b"x" * 10_000
 
 
-@pytest.fixture
+@contextlib.contextmanager
 def full_disk():
-    """No file can grow beyond 4 kB."""
+    """No file can grow beyond 4 kB. Not a fixture: the test runner's own output may go to a file."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (4000, hard))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def test_a_file_is_written_read_and_replaced(tmp_path):
@@ -35,22 +38,22 @@ def test_a_file_is_written_read_and_replaced(tmp_path):
     assert [p.name for p in path.parent.iterdir()] == ["a.txt"]
 
 
-def test_a_full_disk_keeps_the_old_file(tmp_path, full_disk):
+def test_a_full_disk_keeps_the_old_file(tmp_path):
     path = tmp_path / "a.txt"
     write_file(path, "old")
-    with pytest.raises(RunError, match="File too large; free some space") as caught:
+    with full_disk(), pytest.raises(RunError, match="File too large; free some space") as caught:
         write_file(path, BIG)
     assert str(path) in str(caught.value)
     assert path.read_text() == "old"
     assert [p.name for p in tmp_path.iterdir()] == ["a.txt"]
 
 
-def test_a_full_disk_keeps_the_old_folder(tmp_path, full_disk):
+def test_a_full_disk_keeps_the_old_folder(tmp_path):
     path = tmp_path / "result"
     for attempt in ("first", "second"):
         with atomic_folder(path) as draft:
             (draft / attempt).write_text("small")
-    with pytest.raises(RunError, match="File too large"), atomic_folder(path) as draft:
+    with full_disk(), pytest.raises(RunError, match="File too large"), atomic_folder(path) as draft:
         (draft / "third").write_text("small")
         (draft / "big").write_bytes(BIG)
     assert [p.name for p in path.iterdir()] == ["second"]

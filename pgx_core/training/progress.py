@@ -35,6 +35,8 @@ class Progress:
 
     def skip(self, steps: int) -> None:
         """Count steps that an earlier process did: they are done, but say nothing about the speed."""
+        if self._bar.disable:  # such a bar, by TQDM_DISABLE=1, lacks what is set below
+            return
         self._bar.initial += steps
         self._bar.n += steps
         self._bar.last_print_n += steps

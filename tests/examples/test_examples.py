@@ -76,11 +76,11 @@ def test_train_export_and_serve(run: Run, folder: Path) -> None:
 
 def test_own_robot(tmp_path: Path) -> None:
     suite = f"{EXAMPLES / 'own_robot.py'}:suite"
-    settings = ["--to", "rollouts", "--steps", "6000", "--rollouts.samples", "150"]
+    settings = ["--to", "rollouts", "--steps", "6000", "--rollouts.samples", "450"]
     pgx(["train", suite, "--out", str(tmp_path), *settings])
     transitions = load_record(Transitions, tmp_path / "transitions.npz")
     assert transitions.names == ("ahead", "ahead_fast", "back", "back_fast", "press_up")
-    assert transitions.actions.shape == (5 * 150, 2)
+    assert transitions.actions.shape == (5 * 450, 2)
     assert np.isfinite(transitions.observations).all()
     assert (transitions.observations.std(0)[:4] > 0.01).all(), "both arms move"
 

@@ -36,7 +36,7 @@ def test_play_writes_a_film_and_a_plot(finished, tmp_path, call) -> None:
     ended = call("play", finished / "bundle", "--seconds", 0.4, "--out", tmp_path / "play")
     assert (ended.status, ended.err) == (0, "")
     lines = ended.out.splitlines()
-    assert [line.split()[0] for line in lines] == ["right_1", "right_2", "left_1", "left_2", "pictures"]
+    assert [line.split()[0] for line in lines] == ["right_2", "right_1", "left_1", "left_2", "pictures"]
     assert "commanded  -2.00 m/s" in lines[3]
     with Image.open(tmp_path / "play" / "play.gif") as film, Image.open(tmp_path / "play" / "tracking.png") as plot:
         assert film.n_frames == 20  # 40 ticks, every second one
