@@ -169,9 +169,10 @@ def test_noise_never_falls_below_its_floor(population, batch, layout):
         population.log_std.copy_(torch.tensor([0.01, 0.5]).log())
     floor_entropy(population, 0.1)
     torch.testing.assert_close(population.log_std.exp()[:, 0], torch.tensor([[0.1, 0.5]]).double().expand(3, 2))
-    optimiser = torch.optim.SGD(population.parameters(), lr=100.0)  # would leap far below
-    update(population, optimiser, batch, layout, replace(ONCE, entropy_weight=-1.0), torch.Generator())
-    torch.testing.assert_close(population.log_std.exp(), torch.full((3, 1, 2), 0.1).double())
+    with torch.no_grad():
+        population.log_std.copy_(torch.tensor([0.01, 0.5]).log())
+    update(population, standstill(population), batch, layout, ONCE, torch.Generator())  # every update ends with it
+    torch.testing.assert_close(population.log_std.exp()[:, 0], torch.tensor([[0.1, 0.5]]).double().expand(3, 2))
 
 
 def test_every_sample_is_used_once_per_pass(population, batch, layout):
