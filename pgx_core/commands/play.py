@@ -43,13 +43,13 @@ def main(
     model = load_model(loaded, mjcf)
     episode = play(loaded, model, schedule, seconds, seed)
     folder = out or bundle.resolve().parent / "play"
-    _draw(folder, model, episode, loaded.manifest.contract.control_rate)
+    pictures = _draw(folder, model, episode, loaded.manifest.contract.control_rate)
     ticks = ticks_of(seconds, loaded.manifest.contract)
     for start in range(0, len(episode.times), ticks):
         print(_stretch(episode, start, start + ticks))
     if episode.refusals:
         print(f"{episode.refusals} of {len(episode.times)} ticks were refused: readings or answers were unusable")
-    print(f"pictures {folder / 'play.gif'} {folder / 'tracking.png'}")
+    print("pictures", *pictures)
 
 
 def gentle_schedule(manifest: BundleManifest) -> tuple[str, ...]:
@@ -59,25 +59,31 @@ def gentle_schedule(manifest: BundleManifest) -> tuple[str, ...]:
 
 
 def _stretch(episode: Episode, start: int, end: int) -> str:
-    """One objective's stretch in a line; the velocity is that of its second half."""
+    """One objective's stretch in a line; where it commands a velocity, with that of its second half."""
+    line = f"{episode.objectives[start]:<16} {episode.groups[start]}"
+    if math.isnan(episode.target[start]):
+        return line
     achieved = float(np.mean(episode.velocity[(start + end) // 2 : end]))
-    commanded = "" if math.isnan(episode.target[start]) else f"commanded {episode.target[start]:6.2f} m/s   "
-    return f"{episode.objectives[start]:<16} {episode.groups[start]}   {commanded}achieved {achieved:6.2f} m/s"
+    return f"{line}   commanded {episode.target[start]:6.2f} m/s   achieved {achieved:6.2f} m/s"
 
 
-def _draw(folder: Path, model: mujoco.MjModel, episode: Episode, rate: float) -> None:
+def _draw(folder: Path, model: mujoco.MjModel, episode: Episode, rate: float) -> list[Path]:
+    """The film, and where velocities were commanded a plot of how they were met."""
     every = max(1, round(rate / FRAMES_PER_SECOND))
     captions = [
-        f"{name} ({group})" + ("" if math.isnan(target) else f"  {target:+.1f} m/s") + f"  now {velocity:+.1f}"
+        f"{name} ({group})" + ("" if math.isnan(target) else f"  {target:+.1f} m/s  now {velocity:+.1f}")
         for name, group, target, velocity in zip(
             episode.objectives, episode.groups, episode.target, episode.velocity, strict=True
         )
     ]
     frames = render_frames(model, episode.qpos[::every], captions=captions[::every])
     write_gif(folder / "play.gif", frames, rate / every)
+    if np.isnan(episode.target).all():
+        return [folder / "play.gif"]
     numbers = {group: index for index, group in enumerate(dict.fromkeys(episode.groups))}
     figure = plot_tracking(
         episode.times, episode.target, episode.velocity, episode.objectives, [numbers[g] for g in episode.groups]
     )
     with atomic_path(folder / "tracking.png") as draft:
         figure.savefig(draft, dpi=150)
+    return [folder / "play.gif", folder / "tracking.png"]

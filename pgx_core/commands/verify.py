@@ -16,7 +16,8 @@ def main(bundle: tyro.conf.Positional[Path]) -> None:
         bundle: bundle folder.
     """
     manifest = verify_bundle(bundle)
+    policies = "1 policy" if len(manifest.groups) == 1 else f"{len(manifest.groups)} policies"
     print(
-        f"{bundle}: good; {manifest.contract.robot}, {len(manifest.groups)} policies for "
+        f"{bundle}: good; {manifest.contract.robot}, {policies} for "
         f"{len(manifest.objectives)} objectives at {manifest.contract.control_rate:g} Hz"
     )

@@ -43,10 +43,15 @@ def fingerprint(reference: str, suite: Suite) -> str:
 def _from_file(path: Path, variable: str) -> Suite:
     if not path.is_file():
         raise SuiteError(f"no file '{path}'; a suite of your own is given as FILE.py:VARIABLE")
-    suite = getattr(_run(path), variable, None)
+    module = _run(path)
+    suite = getattr(module, variable, None)
     if not isinstance(suite, Suite):
+        near = difflib.get_close_matches(
+            variable, [name for name, value in vars(module).items() if isinstance(value, Suite)], 1
+        )
+        hint = f"; did you mean '{near[0]}'?" if near else ""
         came = "nothing of that name" if suite is None else f"a {type(suite).__name__}"
-        raise SuiteError(f"'{path}': expected a pgx Suite in the variable '{variable}', found {came}")
+        raise SuiteError(f"'{path}': expected a pgx Suite in the variable '{variable}', found {came}{hint}")
     return suite
 
 

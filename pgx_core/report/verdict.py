@@ -95,14 +95,21 @@ def _equal_steps(a: MethodScores, b: MethodScores) -> bool:
 
 
 def _one_group(data: ReportData) -> str:
-    lead = f"One policy is enough here: the {len(data.names)} objectives form a single group."
-    joint = next((m for m in data.methods if m.method == "joint_id"), None)
-    if joint is None or not mean_score(joint).known:
+    lead = (
+        f"One policy serves all {len(data.names)} objectives: no grouping stood out from the noise of this run, or "
+        "one group was asked for."
+    )
+    methods = {m.method: mean_score(m) for m in data.methods}
+    served = methods.get("groups_id") or methods.get("groups")
+    afresh = methods.get("joint_id")
+    if served is None or not served.known:
         return lead
-    score = mean_score(joint)
+    compared = (
+        "" if afresh is None or not afresh.known else f"; one trained afresh with all steps {decimal(afresh.mean)}"
+    )
     return (
-        f"{lead} With the objective id it scores {decimal(score.mean)} on average (95% interval {decimal(score.low)} "
-        f"to {decimal(score.high)}, over evaluation episodes of one training seed, so not over seeds)."
+        f"{lead} It scores {decimal(served.mean)} on average (95% interval {decimal(served.low)} to "
+        f"{decimal(served.high)}, over evaluation episodes of one training seed, so not over seeds){compared}."
     )
 
 

@@ -91,7 +91,9 @@ def _read_files(folder: Path, manifest: BundleManifest) -> dict[str, bytes]:
 def _read(folder: Path, name: str) -> bytes:
     path = folder / name
     if not path.is_file():
-        raise BundleError(f"file '{name}' is missing from '{folder}': expected a whole bundle")
+        inside = folder / "bundle"
+        hint = f"did you mean '{inside}'?" if (inside / name).is_file() else "expected a whole bundle"
+        raise BundleError(f"file '{name}' is missing from '{folder}': {hint}")
     try:
         return path.read_bytes()
     except OSError as error:

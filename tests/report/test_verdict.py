@@ -67,9 +67,11 @@ def test_the_word_pays_needs_an_interval_above_zero(data, difference, error):
 def test_one_group_means_one_policy_is_enough(data):
     one = Partition(np.zeros(6, dtype=np.int64), data.names, 1.0, 1.0, "any")
     text = verdict(dataclasses.replace(data, partition=one))
-    assert text.startswith("One policy is enough here")
-    assert "0.80 on average" in text and "not over seeds" in text
-    assert verdict(without(dataclasses.replace(data, partition=one), "joint_id")).count(".") == 1
+    assert text.startswith("One policy serves all 6 objectives")
+    served = next(method for method in data.methods if method.method == "groups_id")
+    assert f"scores {served.scores.mean():.2f} on average" in text and "not over seeds" in text
+    assert "trained afresh with all steps 0.80." in text
+    assert "afresh" not in verdict(without(dataclasses.replace(data, partition=one), "joint_id"))
 
 
 def test_unequal_steps_allow_no_claim(data):
