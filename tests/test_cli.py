@@ -111,7 +111,7 @@ def test_a_fault_of_ours_shows_in_full(monkeypatch) -> None:
 def test_real_process_unknown_suite_and_no_room() -> None:
     assert "did you mean 'signs'?" in complaint(pgx("train", "sings"), 1)
     with open("/dev/full", "w") as full:
-        assert complaint(pgx("suites", stdout=full.fileno()), 1) == "pgx suites: No space left on device"
+        assert complaint(pgx("--help", stdout=full.fileno()), 1) == "pgx --help: No space left on device"
 
 
 ON_A_ROBOT = """
@@ -137,6 +137,17 @@ def test_real_process_without_torch_can_verify(command, words, tmp_path) -> None
     program = [sys.executable, "-c", ON_A_ROBOT, *command]
     ended = subprocess.run(program, cwd=ROOT, capture_output=True, text=True, timeout=280)
     assert words in complaint(ended, 1)
+
+
+def test_real_process_without_bars() -> None:
+    """The switch that benchmarks set; tqdm reads it when it is imported."""
+    program = (
+        "from pgx_core.training.progress import Progress\n"
+        "with Progress('stage', 9) as progress:\n    progress.skip(3)\n    progress.advance(6, 'note')"
+    )
+    command, silent = [sys.executable, "-c", program], {**os.environ, "TQDM_DISABLE": "1"}
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=280, env=silent)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "", "")
 
 
 def test_real_process_interrupted_and_continued(tmp_path) -> None:

@@ -151,12 +151,20 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@dataclass(frozen=True)
+class Timed:
+    """A run, and how long it took."""
+
+    folder: Path
+    seconds: float
+
+
 @pytest.fixture(scope="session")
-def seconds(finished: Path, fork: Callable[..., Ended], tmp_path_factory: pytest.TempPathFactory) -> float:
-    """How long a run takes up to its bundle."""
-    began = time.monotonic()
-    assert fork("train", "tiny", *OPTIONS, "--to", "export", "--out", tmp_path_factory.mktemp("timed")).status == 0
-    return time.monotonic() - began
+def other(finished: Path, fork: Callable[..., Ended], tmp_path_factory: pytest.TempPathFactory) -> Timed:
+    """A run up to its bundle with another seed, timed with everything imported."""
+    folder, began = tmp_path_factory.mktemp("other"), time.monotonic()
+    assert fork("train", "tiny", *OPTIONS, "--seed", 1, "--to", "export", "--out", folder).status == 0
+    return Timed(folder, time.monotonic() - began)
 
 
 @pytest.fixture(scope="session")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -30,6 +31,16 @@ def test_verify_an_altered_bundle(name, finished, tmp_path, call) -> None:
 def test_verify_what_is_no_bundle(tmp_path, call) -> None:
     assert "is no folder" in call("verify", tmp_path / "nothing").complaint
     assert "bundle.json' is missing" in call("verify", tmp_path).complaint
+
+
+def test_golden_pairs_are_of_the_objectives_that_a_group_serves(finished) -> None:
+    with np.load(finished / "partition.npz") as file:
+        labels = file["labels"]
+    with np.load(finished / "bundle" / "golden.npz") as golden:
+        for group in (0, 1):
+            ids = golden[f"observation_{group}"][:, -4:]
+            assert len(ids) == 64 and (ids.sum(1) == 1).all()
+            assert set(labels[ids.argmax(1)]) == {group}
 
 
 def test_play_writes_a_film_and_a_plot(finished, tmp_path, call) -> None:

@@ -20,13 +20,11 @@ def expected(finished, results):
 
 
 @pytest.mark.parametrize(("kill", "status"), [(signal.SIGKILL, -9), (signal.SIGINT, 130)])
-def test_a_run_that_is_killed_again_and_again(
-    kill, status, tmp_path, options, fork, results, expected, seconds
-) -> None:
+def test_a_run_that_is_killed_again_and_again(kill, status, tmp_path, options, fork, results, expected, other) -> None:
     rng, command = random.Random(int(kill)), ("train", "tiny", *options, "--to", "export", "--out", tmp_path / "run")
     kills = 0
     for moment in (0.05, 0.1, 0.2, 0.4, 0.7):  # growing, so that late stages are reached too
-        ended = fork(*command, after=rng.uniform(0.5, 1.0) * moment * seconds, kill=kill)
+        ended = fork(*command, after=rng.uniform(0.5, 1.0) * moment * other.seconds, kill=kill)
         assert ended.status in (0, status), ended.err
         kills += ended.status == status
         assert "Traceback" not in ended.err
@@ -41,14 +39,16 @@ def test_a_run_that_is_killed_again_and_again(
 @pytest.mark.parametrize("stage", ["rollouts", "clustering", "groups"])
 def test_a_stage_and_all_after_it_run_again(stage, tmp_path, options, call, finished, results, expected) -> None:
     folder = shutil.copytree(finished, tmp_path / "run")
-    before = {path: path.stat().st_ino for path in folder.rglob("*.npz")}
+    before = {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
     ended = call("train", "tiny", *options, "--out", folder, "--from", stage, "--to", "evaluation")
     assert ended.status == 0
     assert [line.split(":")[0] for line in ended.out.splitlines()] == list(STAGES[STAGES.index(stage) :])
     found = results(folder)
     assert found == {name: value for name, value in expected.items() if not name.startswith("bundle")}
-    early = {"rollouts": (), "clustering": ("affinity.npz",), "groups": ("affinity.npz", "partition.npz")}[stage]
-    assert all((folder / name).stat().st_ino == before[folder / name] for name in early)
+    late = {"rollouts": "transitions.npz", "clustering": "partition.npz", "groups": "groups/checkpoint.pt"}[stage]
+    early = {"rollouts": "meta/checkpoint.pt", "clustering": "affinity.npz", "groups": "partition.npz"}[stage]
+    assert (folder / late).stat().st_mtime_ns > before[folder / late]
+    assert (folder / early).stat().st_mtime_ns == before[folder / early]
     assert json.loads((folder / "stages.json").read_text()).keys() == set(STAGES)
 
 
@@ -60,12 +60,20 @@ def test_a_finished_run_is_left_alone(tmp_path, options, call, finished, untouch
     assert untouched(finished) == before
 
 
-def test_other_seeds_have_other_results(tmp_path, options, fork, results, expected) -> None:
-    folder = tmp_path / "run"
-    assert fork("train", "tiny", *options, "--seed", 1, "--to", "evaluation", "--out", folder).status == 0
-    found = results(folder)
-    for name in ("meta/checkpoint.pt", "transitions.npz", "features.npz", "scores.npz", "affinity.npz"):
+def test_other_seeds_have_other_results(other, results, expected) -> None:
+    found = results(other.folder)
+    for name in ("meta/checkpoint.pt", "transitions.npz", "features.npz", "scores.npz", "bundle/group_0.onnx"):
         assert found[name] != expected[name], name
+
+
+def test_the_seed_also_decides_what_the_groups_train_on(tmp_path, options, call, finished, results, expected) -> None:
+    folder = shutil.copytree(finished, tmp_path / "run")
+    shutil.rmtree(folder / "groups")
+    settings = json.loads((folder / "run.json").read_text())
+    settings["config"]["seed"] = 5  # everything before is that of seed 0
+    (folder / "run.json").write_text(json.dumps(settings))
+    assert call("train", "tiny", *options, "--seed", 5, "--to", "groups", "--out", folder).status == 0
+    assert results(folder)["groups/checkpoint.pt"] != expected["groups/checkpoint.pt"]
 
 
 def test_the_cost_of_a_resumed_training_counts_every_process(tmp_path, options, call, finished) -> None:
