@@ -97,8 +97,7 @@ def train_population(
         RunError: the checkpoint in `folder` cannot be read, nothing can be written there, or training diverged.
     """
     trainer = _trainer(suite, members, config, steps, seed, start)
-    path = folder / CHECKPOINT
-    saved = load_checkpoint(path) if path.exists() else None
+    saved = load_checkpoint(folder / CHECKPOINT) if (folder / CHECKPOINT).exists() else None
     if saved:
         trainer.load_state_dict(saved["trainer"])
     metrics = Metrics(folder, suite.names, saved["rows"] if saved else [])
@@ -106,7 +105,7 @@ def train_population(
         stack.callback(metrics.close)
         bar = progress or stack.enter_context(Progress(title, steps))
         bar.skip(min(trainer.steps, steps))
-        seconds = _train(trainer, metrics, config, path, title, saved["seconds"] if saved else 0.0, bar)
+        seconds = _train(trainer, metrics, config, folder / CHECKPOINT, title, saved["seconds"] if saved else 0.0, bar)
         metrics.save()  # the rows of a process that was killed between its checkpoint and this file
     return Trained(trainer.population, members, metrics.rows, seconds)
 

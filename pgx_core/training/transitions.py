@@ -56,9 +56,22 @@ def collect_transitions(
     simulation = Simulation(suite, layout.objectives, seed, simulation_config, stagger=False)
     generator = torch.Generator().manual_seed(seed)
     one_hot = objective_one_hot(layout.slot_objectives, n)
+    raw, actions, values, next_values, rewards, terminated, truncated = _explore(
+        population, simulation, layout, one_hot, generator
+    )
+    advantages = generalised_advantages(
+        rewards * (1 - ppo.discount), values, next_values, terminated, terminated | truncated, ppo.discount, ppo.trace
+    )
+    return _flatten(raw, actions, normalise_per_objective(advantages, one_hot), layout, suite.names)
+
+
+def _explore(
+    population: Population, simulation: Simulation, layout: Layout, one_hot: Tensor, generator: torch.Generator
+) -> list[Tensor]:
+    """One episode's length in every world: what was seen, done, expected before and after, and what came of it."""
     observations = layout.gather(simulation.reset())
     columns = []
-    for _ in range(suite.episode_steps):
+    for _ in range(simulation.suite.episode_steps):
         actor_inputs, critic_inputs = population.inputs(observations, one_hot)
         mean = population.actor(actor_inputs)
         actions = mean + torch.randn(mean.shape, generator=generator) * population.log_std.exp()
@@ -70,11 +83,7 @@ def collect_transitions(
              layout.gather(step.rewards), layout.gather(step.terminated), layout.gather(step.truncated))
         )  # fmt: skip
         observations = layout.gather(step.observations)
-    raw, actions, values, next_values, rewards, terminated, truncated = map(torch.stack, zip(*columns, strict=True))
-    advantages = generalised_advantages(
-        rewards * (1 - ppo.discount), values, next_values, terminated, terminated | truncated, ppo.discount, ppo.trace
-    )
-    return _flatten(raw, actions, normalise_per_objective(advantages, one_hot), layout, suite.names)
+    return [torch.stack(column) for column in zip(*columns, strict=True)]
 
 
 def _flatten(raw: Tensor, actions: Tensor, advantages: Tensor, layout: Layout, names: tuple[str, ...]) -> Transitions:
