@@ -62,7 +62,6 @@ def finish(job: Job) -> Run:
 
 def finish_all(jobs: Iterable[Job], workers: int) -> list[Run]:
     """Run jobs on a pool of processes."""
-    os.environ["TQDM_DISABLE"] = "1"  # bars of several processes would overwrite each other
     with ProcessPoolExecutor(workers) as pool:
         return list(pool.map(finish, jobs))
 
