@@ -11,7 +11,7 @@ from torch import Tensor
 
 from pgx_core.learning.layout import Layout
 from pgx_core.learning.network import Population, gaussian_log_prob, objective_one_hot
-from pgx_core.learning.ppo import Batch, PPOConfig, UpdateMetrics, update
+from pgx_core.learning.ppo import Batch, PPOConfig, UpdateMetrics, rate_at, update
 
 
 @runtime_checkable
@@ -129,9 +129,8 @@ class Trainer:
         return values[:horizon], values[horizon:]
 
     def _set_learning_rate(self) -> None:
-        progress = min(self.steps / self.total_steps, 1.0)
         for group in self._optimiser.param_groups:
-            group["lr"] = self.config.learning_rate * (1.0 - 0.9 * progress)
+            group["lr"] = rate_at(min(self.steps / self.total_steps, 1.0), self.config)
 
     def state_dict(self) -> dict[str, Any]:
         """Everything `load_state_dict` needs to continue bit for bit."""

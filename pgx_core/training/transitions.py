@@ -60,7 +60,7 @@ def collect_transitions(
         population, simulation, layout, one_hot, generator
     )
     advantages = generalised_advantages(
-        rewards * (1 - ppo.discount), values, next_values, terminated, terminated | truncated, ppo.discount, ppo.trace
+        rewards, values, next_values, terminated, terminated | truncated, ppo.discount, ppo.trace
     )
     return _flatten(raw, actions, normalise_per_objective(advantages, one_hot), layout, suite.names)
 

@@ -79,14 +79,15 @@ def test_the_gradient_is_that_of_finite_differences(population, batch, layout):
         assert numeric != 0.0
 
 
-def test_targets_are_rewards_scaled_to_one_steps_size(batch, layout):
-    """With one constant reward r and a perfect critic, the value is r whatever gamma is."""
+def test_targets_are_discounted_sums_of_rewards(batch, layout):
+    """With one constant reward r and a perfect critic, the value is r / (1 - gamma)."""
     for discount in (0.5, 0.97):
         ones = torch.ones_like(batch.rewards)
-        steady = replace(batch, rewards=3 * ones, values=3 * ones, next_values=3 * ones,
+        value = 3 * ones / (1 - discount)
+        steady = replace(batch, rewards=3 * ones, values=value, next_values=value,
                          terminated=torch.zeros_like(batch.ended))  # fmt: skip
         advantages, targets = advantages_of(steady, layout, 3, PPOConfig(discount=discount))
-        torch.testing.assert_close(targets, 3 * ones)
+        torch.testing.assert_close(targets, value)
         torch.testing.assert_close(advantages, torch.zeros_like(ones), atol=1e-5, rtol=0)
 
 

@@ -147,16 +147,16 @@ def test_a_resumed_training_equals_one_that_was_never_broken_off(make_trainer, b
     assert equal_states(resumed.state_dict(), whole.state_dict())
 
 
-def test_steps_are_counted_and_the_learning_rate_falls_to_a_tenth(make_trainer):
-    trainer = make_trainer(total_steps=8 * 12 * 3, config=PPOConfig(horizon=8, learning_rate=1e-2))
+def test_steps_are_counted_and_the_learning_rate_falls_late(make_trainer):
+    trainer = make_trainer(total_steps=8 * 12 * 5, config=PPOConfig(horizon=8, learning_rate=1e-2))
     rates = []
     while not trainer.finished:
         trainer.iterate()
         rates.append(trainer.state_dict()["optimiser"]["param_groups"][0]["lr"])
-    assert trainer.steps == 8 * 12 * 3
-    assert rates == pytest.approx([1e-2, 0.7e-2, 0.4e-2])
+    assert trainer.steps == 8 * 12 * 5
+    assert rates == pytest.approx([1e-2, 1e-2, 1e-2, 1e-2, 0.5e-2])
     trainer.iterate()
-    assert trainer.state_dict()["optimiser"]["param_groups"][0]["lr"] == pytest.approx(1e-3)
+    assert trainer.state_dict()["optimiser"]["param_groups"][0]["lr"] == pytest.approx(0.05e-2)
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2])

@@ -64,7 +64,7 @@ def test_advantages_against_an_oracle(collect) -> None:
     # The state after the last step is not recorded: the mechanics gives it.
     final = torch.cat([raw[:, -1:, :1] + FORCE * actions[:, -1:].clip(-1, 1) / 25.0, actions[:, -1:].clip(-1, 1)], -1)
     states = torch.cat([raw[..., :2], final], 1)
-    rewards = (1 - (states[:, 1:, 0] - -1.0).abs()).clip(min=-1) * (1 - 0.9)
+    rewards = (1 - (states[:, 1:, 0] - -1.0).abs()).clip(min=-1)
     with torch.no_grad():
         inputs = torch.cat([states, one_hot], -1).reshape(1, -1, 6)  # the normaliser is still the identity
         values = population.critic(inputs).reshape(len(raw), EPISODE + 1)
