@@ -70,10 +70,11 @@ class UpdateMetrics:
 def rate_at(progress: float, config: PPOConfig) -> float:
     """The learning rate after a share of the training, 0 to 1.
 
-    Full for the first 60%, since short trainings are over before they have learnt enough at a falling rate; then down
+    Full for the first 85%, since short trainings are over before they have learnt enough at a falling rate; then down
     to a twentieth, since a policy that must compromise between objectives jitters around its compromise at a high one.
     """
-    return config.learning_rate * min(1.0, max(0.05, (1.0 - progress) / 0.4))
+    return config.learning_rate * min(1.0, max(0.05, (1.0 - progress) / 0.15))
+
 
 
 def advantages_of(batch: Batch, layout: Layout, n_objectives: int, config: PPOConfig) -> tuple[Tensor, Tensor]:

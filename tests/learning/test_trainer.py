@@ -148,13 +148,13 @@ def test_a_resumed_training_equals_one_that_was_never_broken_off(make_trainer, b
 
 
 def test_steps_are_counted_and_the_learning_rate_falls_late(make_trainer):
-    trainer = make_trainer(total_steps=8 * 12 * 5, config=PPOConfig(horizon=8, learning_rate=1e-2))
+    trainer = make_trainer(total_steps=8 * 12 * 10, config=PPOConfig(horizon=8, learning_rate=1e-2))
     rates = []
     while not trainer.finished:
         trainer.iterate()
         rates.append(trainer.state_dict()["optimiser"]["param_groups"][0]["lr"])
-    assert trainer.steps == 8 * 12 * 5
-    assert rates == pytest.approx([1e-2, 1e-2, 1e-2, 1e-2, 0.5e-2])
+    assert trainer.steps == 8 * 12 * 10
+    assert rates == pytest.approx([1e-2] * 9 + [1e-2 * 0.1 / 0.15])
     trainer.iterate()
     assert trainer.state_dict()["optimiser"]["param_groups"][0]["lr"] == pytest.approx(0.05e-2)
 
