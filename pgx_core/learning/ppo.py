@@ -76,7 +76,6 @@ def rate_at(progress: float, config: PPOConfig) -> float:
     return config.learning_rate * min(1.0, max(0.05, (1.0 - progress) / 0.15))
 
 
-
 def advantages_of(batch: Batch, layout: Layout, n_objectives: int, config: PPOConfig) -> tuple[Tensor, Tensor]:
     """(normalised advantages, value targets), each [T, P, B]."""
     advantages = generalised_advantages(
