@@ -1,6 +1,6 @@
 """Gradient features: exact Gram matrices against a loop of backward passes and a dense random projection.
 
-Speed: transitions per second of processor time on one thread, whole stage (landmarks and eigenvectors included)
+Speed: transitions per second of processor time on one thread, whole stage (principal axes included)
 against one autograd call per transition and its product with the p x 400 matrix, in batches.
 Fidelity: the margins g.dtheta that a fitted step predicts on held-out transitions, against those of the exact
 solution in all p parameters (kernel logistic regression by Newton's method on the full gradients), as a relative
@@ -44,7 +44,7 @@ HIDDEN = (256, 256)
 META_STEPS, SAMPLES = 60_000, 2048
 LOOP_SAMPLES = 512  # enough to time the loop
 FITTED, HELD_OUT, SUBSET_SIZE, SUBSETS = 2000, 1000, 4, 3
-PROJECTION = FeatureConfig(mode="projection", dimensions=400)
+PROJECTION = FeatureConfig("projection", 400)
 
 
 def main() -> None:
@@ -52,12 +52,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--suite", default="skills")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--landmarks", type=int, default=FeatureConfig().landmarks)
-    parser.add_argument("--dimensions", type=int, default=FeatureConfig().dimensions)
+    parser.add_argument("--dimensions", type=int, help="coordinates of the Gram features; absent: the default")
     parser.add_argument("--repeats", type=int, default=5, help="the median is reported")
     parser.add_argument("--json", type=Path, help="where to write the figures")
     arguments = parser.parse_args()
-    config = FeatureConfig("gram", arguments.dimensions, arguments.landmarks, arguments.seed)
+    config = FeatureConfig("gram", arguments.dimensions, arguments.seed)
     torch.set_num_threads(1)
     with threadpool_limits(limits=1):
         policy, transitions = real_transitions(arguments.suite, arguments.seed)
@@ -89,7 +88,6 @@ def speed(policy: GaussianPolicy, transitions: Transitions, config: FeatureConfi
     return {
         "parameters": float(len(matrix)),
         "transitions": float(len(transitions.objectives)),
-        "landmarks": float(config.landmarks),
         "gram_per_second": gram_rate,
         "loop_per_second": loop_rate,
         "speedup_vs_loop": gram_rate / loop_rate,

@@ -145,7 +145,7 @@ def save_record(path: Path, record: Any) -> None:
     arrays = {name: value for name, value in values.items() if isinstance(value, np.ndarray)}
     plain = {name: value for name, value in values.items() if not isinstance(value, np.ndarray)}
     with atomic_path(path) as draft, draft.open("wb") as file:
-        np.savez_compressed(file, allow_pickle=False, **arrays, __plain__=np.array(json.dumps(plain)))
+        np.savez(file, allow_pickle=False, **arrays, __plain__=np.array(json.dumps(plain)))
 
 
 def load_record(kind: type[R], path: Path) -> R:

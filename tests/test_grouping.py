@@ -17,7 +17,7 @@ from pgx_core.grouping import GroupingConfig, group_objectives
 from pgx_core.types import Transitions
 
 CONFIG = GroupingConfig(
-    features=FeatureConfig(dimensions=30, landmarks=200),
+    features=FeatureConfig(dimensions=30),
     affinity=AffinityConfig(bootstrap=50),
     clustering=ClusteringConfig(bootstrap=20),
 )

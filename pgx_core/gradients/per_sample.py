@@ -1,10 +1,11 @@
 """The gradients g_i = grad_theta log pi(a_i|s_i) of a batch, in the two forms that the features are built from.
 
-Both forms answer the same questions, so few need to know which one they hold. A plain MLP's
-gradients stay factored: layer by layer grad W = delta (x) a, so an inner product of two gradients costs two
-short inner products, and no vector of length p is ever formed. Any other module's are held in full.
+Every parameter is seen as a matrix (`matrix_shapes`), and both forms answer the same questions about its
+gradients G_i, so few need to know which one they hold. A plain MLP's stay factored: G_i = l_i r_i^T with the
+gradients l_i by a layer's outputs and the layer's inputs r_i, and no vector of length p is ever formed. Any
+other module's are held in full.
 
-Shapes: N samples, M samples of another batch, p parameters, r weightings.
+Shapes: N samples, p parameters, o x i the matrix of one parameter, r kept coordinates.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
@@ -22,60 +23,55 @@ from pgx_core.gradients.parameters import functional_log_prob
 from pgx_core.learning.network import GaussianPolicy, gaussian_log_prob
 
 SAMPLE_BLOCK = 128  # samples that `torch.func` differentiates at a time
-PARAMETER_BLOCK = 16384  # parameters that `DenseGradients.self_gram` widens to float64 at a time
+
+
+@dataclass(frozen=True)
+class Sides:
+    """Something about the two sides of one parameter's matrix: second moments, or axes in columns."""
+
+    left: Float[Tensor, "o o"]
+    right: Float[Tensor, "i i"]
 
 
 @dataclass(frozen=True)
 class FactoredGradients:
-    """Gradients of a `GaussianPolicy`: of each layer its inputs a and output gradients delta, and of log_std."""
+    """Gradients of a `GaussianPolicy`: two factors for every parameter, in the order of `named_parameters()`."""
 
-    inputs: tuple[Float[Tensor, "N _"], ...]
-    deltas: tuple[Float[Tensor, "N _"], ...]
-    log_std: Float[Tensor, "N actions"]
+    left: tuple[Float[Tensor, "N _"], ...]
+    right: tuple[Float[Tensor, "N _"], ...]  # of vectors a column of ones
 
-    def gram(self, other: FactoredGradients) -> Float[Tensor, "N M"]:
-        """<g_i, g_j> = sum over layers (a_i.a_j + 1)(delta_i.delta_j) + the log_std term; the 1 is the bias."""
-        products = self.log_std @ other.log_std.T
-        # Reused, since fresh pages for every product would take as long as the arithmetic.
-        left, right = torch.empty_like(products), torch.empty_like(products)
-        for a, delta, a_other, delta_other in zip(self.inputs, self.deltas, other.inputs, other.deltas, strict=True):
-            torch.mm(a, a_other.T, out=left)
-            torch.mm(delta, delta_other.T, out=right)
-            products.addcmul_(left.add_(1.0), right)
-        return products
+    def moments(self) -> tuple[Sides, ...]:
+        """(sum_i G_i G_i^T, sum_i G_i^T G_i) of every parameter."""
+        return tuple(
+            Sides(left.T @ (left * _squares(right)[:, None]), right.T @ (right * _squares(left)[:, None]))
+            for left, right in zip(self.left, self.right, strict=True)
+        )
 
-    def self_gram(self) -> Float[Tensor, "N N"]:
-        """<g_i, g_j> in float64."""
-        inputs, deltas = (tuple(block.double() for block in blocks) for blocks in (self.inputs, self.deltas))
-        double = FactoredGradients(inputs, deltas, self.log_std.double())
-        return double.gram(double)
+    def energies(self, axes: tuple[Sides, ...]) -> Float[Tensor, "p"]:
+        """sum_i of the squared entries of G_i in the given axes."""
+        sides = zip(self.left, self.right, axes, strict=True)
+        turned = [((left @ a.left).square(), (right @ a.right).square()) for left, right, a in sides]
+        return torch.cat([(left.T @ right).flatten() for left, right in turned])
+
+    def entries(self, axes: tuple[Sides, ...], kept: tuple[Int[Tensor, "_"], ...]) -> Float[Tensor, "N r"]:
+        """The kept entries (flat indices) of every parameter's G_i in the given axes."""
+        blocks = []
+        for left, right, a, chosen in zip(self.left, self.right, axes, kept, strict=True):
+            rows, columns = chosen // right.shape[1], chosen % right.shape[1]
+            o, i = _count(rows), _count(columns)
+            product = (left @ a.left[:, :o])[:, :, None] * (right @ a.right[:, :i])[:, None]
+            blocks.append(product.flatten(1).index_select(1, rows * i + columns))
+        return torch.cat(blocks, 1)
 
     def squared_norms(self) -> Float[Tensor, "N"]:
         """<g_i, g_i>."""
-        norms = self.log_std.square().sum(1)
-        for a, delta in zip(self.inputs, self.deltas, strict=True):
-            norms = norms + (a.square().sum(1) + 1.0) * delta.square().sum(1)
-        return norms
-
-    def combine(self, weights: Float[Tensor, "N r"]) -> Float[Tensor, "r p"]:
-        """sum_i weights[i, j] g_i for each j: one weighted backward pass, two products per layer."""
-        return torch.stack([self._weighted_sum(weight.unsqueeze(1)) for weight in weights.T])
+        norms = [_squares(left) * _squares(right) for left, right in zip(self.left, self.right, strict=True)]
+        return torch.stack(norms).sum(0)
 
     def dense(self) -> Float[Tensor, "N p"]:
         """The gradients in full."""
-        weights = [d.unsqueeze(2) * a.unsqueeze(1) for d, a in zip(self.deltas, self.inputs, strict=True)]
-        return torch.cat([block.flatten(1) for block in self._in_order(self.log_std, weights, self.deltas)], 1)
-
-    def _weighted_sum(self, weight: Float[Tensor, "N 1"]) -> Float[Tensor, "p"]:
-        scaled = [delta * weight for delta in self.deltas]
-        weights = [delta.T @ a for delta, a in zip(scaled, self.inputs, strict=True)]
-        blocks = self._in_order((self.log_std * weight).sum(0), weights, [delta.sum(0) for delta in scaled])
-        return torch.cat([block.flatten() for block in blocks])
-
-    @staticmethod
-    def _in_order(log_std: Tensor, weights: list[Tensor], biases: list[Tensor] | tuple[Tensor, ...]) -> list[Tensor]:
-        """The blocks in the order of `GaussianPolicy.named_parameters()`: log_std, then each layer."""
-        return [log_std, *(block for pair in zip(weights, biases, strict=True) for block in pair)]
+        pairs = zip(self.left, self.right, strict=True)
+        return torch.cat([(left[:, :, None] * right[:, None]).flatten(1) for left, right in pairs], 1)
 
 
 @dataclass(frozen=True)
@@ -83,28 +79,57 @@ class DenseGradients:
     """Gradients of any module, held in full."""
 
     values: Float[Tensor, "N p"]
+    shapes: tuple[tuple[int, int], ...]  # of the parameters' matrices
 
-    def self_gram(self) -> Float[Tensor, "N N"]:
-        """<g_i, g_j> in float64, summed over blocks of parameters to spare memory."""
-        products = torch.zeros(len(self.values), len(self.values), dtype=torch.float64)
-        for block in self.values.split(PARAMETER_BLOCK, dim=1):
-            products += block.double() @ block.double().T
-        return products
+    def moments(self) -> tuple[Sides, ...]:
+        """(sum_i G_i G_i^T, sum_i G_i^T G_i) of every parameter."""
+        return tuple(
+            Sides(torch.einsum("noi,nqi->oq", g, g), torch.einsum("noi,noj->ij", g, g)) for g in self._matrices()
+        )
+
+    def energies(self, axes: tuple[Sides, ...]) -> Float[Tensor, "p"]:
+        """sum_i of the squared entries of G_i in the given axes."""
+        return torch.cat([turned.square().sum(0) for turned in self._turned(axes)])
+
+    def entries(self, axes: tuple[Sides, ...], kept: tuple[Int[Tensor, "_"], ...]) -> Float[Tensor, "N r"]:
+        """The kept entries (flat indices) of every parameter's G_i in the given axes."""
+        pairs = zip(self._turned(axes), kept, strict=True)
+        return torch.cat([turned.index_select(1, chosen) for turned, chosen in pairs], 1)
 
     def squared_norms(self) -> Float[Tensor, "N"]:
         """<g_i, g_i>."""
         return self.values.square().sum(1)
 
-    def combine(self, weights: Float[Tensor, "N r"]) -> Float[Tensor, "r p"]:
-        """sum_i weights[i, j] g_i for each j."""
-        return weights.T @ self.values
-
     def dense(self) -> Float[Tensor, "N p"]:
         """The gradients themselves."""
         return self.values
 
+    def _matrices(self) -> list[Float[Tensor, "N _ _"]]:
+        blocks = self.values.split([o * i for o, i in self.shapes], dim=1)
+        return [block.unflatten(1, shape) for block, shape in zip(blocks, self.shapes, strict=True)]
+
+    def _turned(self, axes: tuple[Sides, ...]) -> list[Float[Tensor, "N _"]]:
+        return [(a.left.T @ g @ a.right).flatten(1) for g, a in zip(self._matrices(), axes, strict=True)]
+
 
 Gradients = FactoredGradients | DenseGradients
+
+
+def matrix_shapes(module: nn.Module) -> tuple[tuple[int, int], ...]:
+    """(o, i) of every parameter seen as a matrix: its first dimension by all the others."""
+    return tuple(
+        (parameter.shape[0], parameter[0].numel()) if parameter.ndim else (1, 1) for parameter in module.parameters()
+    )
+
+
+def _squares(vectors: Float[Tensor, "N d"]) -> Float[Tensor, "N"]:
+    squares: Tensor = torch.linalg.vecdot(vectors, vectors)
+    return squares
+
+
+def _count(indices: Int[Tensor, "_"]) -> int:
+    """How many leading axes the indices reach."""
+    return int(indices.max()) + 1 if len(indices) else 0
 
 
 def gradients_of(
@@ -128,8 +153,12 @@ def factored_gradients(policy: GaussianPolicy, observations: Tensor, actions: Te
     # One copy of log_std per sample, so that the summed density still yields each sample's own gradient.
     log_std = policy.log_std.expand_as(actions)
     total = gaussian_log_prob(outputs[-1], log_std, actions).sum()
-    *deltas, log_std_gradient = torch.autograd.grad(total, [*outputs, log_std])
-    return FactoredGradients(tuple(inputs), tuple(deltas), log_std_gradient)
+    log_std_gradient, *deltas = torch.autograd.grad(total, [log_std, *outputs])
+    one = torch.ones_like(actions[:, :1])
+    return FactoredGradients(
+        left=(log_std_gradient, *(delta for delta in deltas for _ in ("weight", "bias"))),
+        right=(one, *(factor for hidden in inputs for factor in (hidden, one))),
+    )
 
 
 def dense_gradients(policy: nn.Module, observations: Tensor, actions: Tensor) -> DenseGradients:
@@ -143,7 +172,8 @@ def dense_gradients(policy: nn.Module, observations: Tensor, actions: Tensor) ->
     with _unchecked_distributions():
         per_sample = torch.func.vmap(torch.func.grad(one), in_dims=(None, 0, 0), chunk_size=SAMPLE_BLOCK)
         named = per_sample(parameters, observations, actions)
-    return DenseGradients(torch.cat([named[name].flatten(1) for name in parameters], 1))
+    values = torch.cat([named[name].reshape(len(actions), -1) for name in parameters], 1)
+    return DenseGradients(values, matrix_shapes(policy))
 
 
 def per_sample_gradients(

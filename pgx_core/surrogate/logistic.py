@@ -51,13 +51,19 @@ class PooledLogistic:
         slopes: np.ndarray = self.shares @ pulls
         return slopes
 
-    def curvature_bounds(self) -> Float[np.ndarray, "n r r"]:
-        """X_i^T W_i X_i / 4 of each objective: at least its Hessian everywhere (Boehning & Lindsay 1988).
+    def curvature_bound(self, share: Float[np.ndarray, "n"]) -> Float[np.ndarray, "r r"]:
+        """sum_i share_i X_i^T W_i X_i / 4: at least the Hessian of that mix everywhere (Boehning & Lindsay 1988)."""
+        bound = np.zeros(2 * self.signed[0].shape[1:])
+        for signed, weights, part in zip(self.signed, self.weights, share, strict=True):
+            if part > 0.0:
+                scaled = signed * np.sqrt(0.25 * part * weights).astype(signed.dtype)[:, None]
+                bound += scaled.T @ scaled
+        return bound
 
-        The bound of a subset is the mean of its objectives'.
-        """
+    def curvatures(self, axes: Float[np.ndarray, "r k"]) -> Float[np.ndarray, "n k"]:
+        """The diagonal of each objective's bound in the given axes."""
         data = zip(self.signed, self.weights, strict=True)
-        return np.stack([(signed.T * weights) @ signed for signed, weights in data]).astype(np.float64) / 4.0
+        return np.stack([0.25 * weights @ np.square(signed @ axes.astype(signed.dtype)) for signed, weights in data])
 
 
 def softplus(values: np.ndarray) -> np.ndarray:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
+import scipy.linalg
 from jaxtyping import Bool, Float
 
 from pgx_core.errors import ConfigError
@@ -18,6 +19,7 @@ from pgx_core.surrogate.logistic import PooledLogistic, pooled_logistic
 from pgx_core.types import Features, SurrogateSolution
 
 SHARED_ITERATIONS = 25  # after which a subset gets a model of its own
+AXES = 150  # directions whose curvature a model knows one by one
 
 
 @dataclass(frozen=True)
@@ -85,28 +87,53 @@ def solve_subsets(
 
 @dataclass(frozen=True)
 class _Model:
-    """A curvature for every subset's loss, diagonal in some orthonormal axes (in columns)."""
+    """A curvature for every subset's loss: diagonal in some orthonormal axes, and the same in all other directions."""
 
-    axes: Float[np.ndarray, "#m r r"]
-    curvature: Float[np.ndarray, "m r"]
+    axes: Float[np.ndarray, "#m r k"]  # in columns
+    curvature: Float[np.ndarray, "m k"]
+    rest: Float[np.ndarray, "m"]
+
+    def minimise(
+        self, point: Float[np.ndarray, "m r"], slope: Float[np.ndarray, "m r"], radius: float, smallest: float
+    ) -> tuple[Float[np.ndarray, "m r"], Float[np.ndarray, "m"]]:
+        """(z, ridge): where the loss would be least in the ball, from its slope at a point and this curvature."""
+        inside, rest = _rotate(point, self.axes), self.rest[:, None]
+        slope_inside = _rotate(slope, self.axes)
+        outside = rest * point - slope - self._back(rest * inside - slope_inside)
+        # The pull outside the axes meets one curvature, so its length is one more coordinate.
+        pull = np.column_stack([self.curvature * inside - slope_inside, np.linalg.norm(outside, axis=1)])
+        steps, ridge = _minimise_model(np.column_stack([self.curvature, self.rest]), pull, radius, smallest)
+        return self._back(steps[:, :-1]) + outside / (self.rest + ridge)[:, None], ridge
+
+    def _back(self, coordinates: Float[np.ndarray, "m k"]) -> Float[np.ndarray, "m r"]:
+        return _rotate(coordinates, self.axes.swapaxes(1, 2))
 
 
 def _shared_model(problem: PooledLogistic) -> _Model:
-    """The axes of the mean bound over all objectives, and each subset's bound along them.
+    """The leading axes of the mean bound over all objectives, and each subset's bound along them.
 
     No upper bound, since a subset's own bound is not diagonal there, but free of factorisations per subset, and
     near enough for acceleration to finish within ten iterations on policy gradients.
     """
-    bounds = problem.curvature_bounds()
-    _, axes = np.linalg.eigh(bounds.mean(0))
-    along = ((bounds @ axes) * axes).sum(1)
-    return _Model(axes[None], problem.shares @ np.maximum(along, 0.0))
+    n = problem.shares.shape[1]
+    _, axes = _leading_axes(problem.curvature_bound(np.full(n, 1.0 / n)))
+    curvature = problem.shares @ problem.curvatures(axes)
+    return _Model(axes[None], curvature, curvature[:, 0])
 
 
 def _own_models(problem: PooledLogistic) -> _Model:
     """Each subset's own bound in its own axes: with it every step lowers the loss, however odd the features."""
-    curvature, axes = np.linalg.eigh(np.tensordot(problem.shares, problem.curvature_bounds(), axes=1))
-    return _Model(axes, np.maximum(curvature, 0.0))
+    found = [_leading_axes(problem.curvature_bound(share)) for share in problem.shares]
+    curvature = np.stack([values for values, _ in found])
+    # No direction outside the leading axes has more curvature than the least of theirs.
+    return _Model(np.stack([axes for _, axes in found]), curvature, curvature[:, 0])
+
+
+def _leading_axes(bound: Float[np.ndarray, "r r"]) -> tuple[Float[np.ndarray, "k"], Float[np.ndarray, "r k"]]:
+    """The largest eigenvalues, ascending, and their eigenvectors in columns."""
+    last = len(bound) - 1
+    values, axes = scipy.linalg.eigh(bound, subset_by_index=(max(0, last + 1 - AXES), last))
+    return np.maximum(values, 0.0), axes
 
 
 def _minimise_in_ball(
@@ -116,15 +143,14 @@ def _minimise_in_ball(
 
     A subset that has converged is left alone, so its last step is the one that met the tolerance.
     """
-    curvature, axes = model.curvature, model.axes
-    start = _rotate(problem.slopes(), axes)
+    start = problem.slopes()
     goal = config.tolerance * np.linalg.norm(start, axis=1)
-    point, ridge = _minimise_model(curvature, -start, radius, config.ridge)
+    point, ridge = model.minimise(np.zeros_like(start), start, radius, config.ridge)
     target, last = point, np.full(len(start), np.inf)
     unfinished, anderson = np.ones(len(start), dtype=bool), Anderson(start.shape)
     for _ in range(max_iterations):
-        slope = _rotate(problem.gradients(_rotate(point, axes.swapaxes(1, 2)), unfinished), axes)
-        new_target, new_ridge = _minimise_model(curvature, curvature * point - slope, radius, config.ridge)
+        slope = problem.gradients(point, unfinished)
+        new_target, new_ridge = model.minimise(point, slope, radius, config.ridge)
         ridge = np.where(unfinished, new_ridge, ridge)
         target = np.where(unfinished[:, None], new_target, target)
         residual = np.linalg.norm(slope + ridge[:, None] * point, axis=1)
@@ -132,10 +158,10 @@ def _minimise_in_ball(
         if not unfinished.any():
             break
         point, last = anderson.extrapolate(point, target, misled=residual > 2.0 * last), residual
-    return _rotate(target, axes.swapaxes(1, 2)), ridge, ~unfinished
+    return target, ridge, ~unfinished
 
 
-def _rotate(vectors: Float[np.ndarray, "m r"], axes: Float[np.ndarray, "#m r r"]) -> Float[np.ndarray, "m r"]:
+def _rotate(vectors: Float[np.ndarray, "m a"], axes: Float[np.ndarray, "#m a b"]) -> Float[np.ndarray, "m b"]:
     rotated: np.ndarray = vectors @ axes[0] if len(axes) == 1 else (vectors[:, None] @ axes)[:, 0]
     return rotated
 

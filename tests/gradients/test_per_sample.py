@@ -8,9 +8,10 @@ from torch.distributions import Distribution
 from pgx_core.gradients.parameters import flatten_parameters, functional_log_prob, unflatten_parameters, with_parameters
 from pgx_core.gradients.per_sample import (
     DenseGradients,
-    FactoredGradients,
+    Sides,
     dense_gradients,
     gradients_of,
+    matrix_shapes,
     per_sample_gradients,
 )
 from pgx_core.learning.network import GaussianPolicy
@@ -42,19 +43,48 @@ def test_the_loop_agrees_with_finite_differences(policy: nn.Module, batch: tuple
 
 def test_every_form_equals_the_loop(policy: nn.Module, batch: tuple[Tensor, Tensor]) -> None:
     loop = per_sample_gradients(policy, *batch)
+    shapes = matrix_shapes(policy)
+    sizes = [o * i for o, i in shapes]
+    matrices = [part.unflatten(1, shape) for part, shape in zip(loop.split(sizes, dim=1), shapes, strict=True)]
+    axes = tuple(Sides(random_axes(o), random_axes(i)) for o, i in shapes)
+    kept = tuple(torch.randperm(size)[: size // 2].sort().values for size in sizes)
+    turned = [(a.left.T @ g @ a.right).flatten(1) for g, a in zip(matrices, axes, strict=True)]
     for gradients in (gradients_of(policy, *batch), dense_gradients(policy, *batch)):
-        weights = torch.randn(len(loop), 5, dtype=torch.float64)
         assert relative(gradients.dense(), loop) < 1e-12
-        assert relative(gradients.self_gram(), loop @ loop.T) < 1e-12
         assert relative(gradients.squared_norms(), loop.square().sum(1)) < 1e-12
-        assert relative(gradients.combine(weights), weights.T @ loop) < 1e-12
+        assert relative(gradients.energies(axes), torch.cat(turned, 1).square().sum(0)) < 1e-12
+        chosen = torch.cat([entries[:, some] for entries, some in zip(turned, kept, strict=True)], 1)
+        assert relative(gradients.entries(axes, kept), chosen) < 1e-12
+        for moment, g in zip(gradients.moments(), matrices, strict=True):
+            assert relative(moment.left, (g @ g.mT).sum(0)) < 1e-12
+            assert relative(moment.right, (g.mT @ g).sum(0)) < 1e-12
 
 
-def test_the_gram_of_two_batches_equals_the_loop(plain_policy: GaussianPolicy, batch: tuple[Tensor, Tensor]) -> None:
-    loop = per_sample_gradients(plain_policy, *batch)
-    first, second = (gradients_of(plain_policy, *(b[part] for b in batch)) for part in (slice(0, 50), slice(50, None)))
-    assert isinstance(first, FactoredGradients) and isinstance(second, FactoredGradients)
-    assert relative(first.gram(second), loop[:50] @ loop[50:].T) < 1e-12
+def test_a_parameter_may_have_no_kept_entry(policy: nn.Module, batch: tuple[Tensor, Tensor]) -> None:
+    shapes = matrix_shapes(policy)
+    axes = tuple(Sides(random_axes(o), random_axes(i)) for o, i in shapes)
+    kept = tuple(torch.arange(index == 1) for index in range(len(shapes)))
+    for gradients in (gradients_of(policy, *batch), dense_gradients(policy, *batch)):
+        assert gradients.entries(axes, kept).shape == (len(batch[0]), 1)
+
+
+def test_a_parameter_may_be_a_single_number(batch: tuple[Tensor, Tensor]) -> None:
+    class Scaled(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer, self.gain = nn.Linear(7, 3), nn.Parameter(torch.tensor(1.5))
+
+        def log_prob(self, observations: Tensor, actions: Tensor) -> Tensor:
+            return -(actions - self.gain * self.layer(observations)).square().sum(-1)
+
+    policy = Scaled().double()
+    gradients = gradients_of(policy, *batch)
+    assert relative(gradients.dense(), per_sample_gradients(policy, *batch)) < 1e-12
+    assert sum(o * i for o, i in matrix_shapes(policy)) == gradients.dense().shape[1]
+
+
+def random_axes(size: int) -> Tensor:
+    return torch.linalg.qr(torch.randn(size, size, dtype=torch.float64)).Q
 
 
 def test_a_subclass_may_compute_its_density_otherwise(batch: tuple[Tensor, Tensor]) -> None:

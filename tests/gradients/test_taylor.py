@@ -20,7 +20,7 @@ def solution(steps: np.ndarray) -> SurrogateSolution:
 
 
 def test_residuals_are_those_of_the_changed_network(policy: nn.Module, transitions: Transitions) -> None:
-    made = compute_features(policy, transitions, FeatureConfig(dimensions=10, landmarks=60))
+    made = compute_features(policy, transitions, FeatureConfig(dimensions=10))
     steps = 0.01 * np.random.default_rng(0).normal(size=(2, 10))
     result = taylor_residuals(policy, made.basis, solution(steps), transitions, LENGTHS)
     assert result.residuals.shape == (2, 4)
@@ -37,7 +37,7 @@ def test_residuals_are_those_of_the_changed_network(policy: nn.Module, transitio
 
 
 def test_residuals_vanish_with_the_length(policy: nn.Module, transitions: Transitions) -> None:
-    made = compute_features(policy, transitions, FeatureConfig(dimensions=10, landmarks=60))
+    made = compute_features(policy, transitions, FeatureConfig(dimensions=10))
     result = taylor_residuals(policy, made.basis, solution(np.ones((1, 10))), transitions, LENGTHS)
     short, middle, long = result.residuals[0, :3]
     # The error of a first-order formula is quadratic, its relative error linear in the length.
@@ -46,13 +46,13 @@ def test_residuals_vanish_with_the_length(policy: nn.Module, transitions: Transi
 
 
 def test_single_precision_policies_are_compared_precisely(policy: nn.Module, transitions: Transitions) -> None:
-    made = compute_features(policy.float(), transitions, FeatureConfig(dimensions=10, landmarks=60))
+    made = compute_features(policy.float(), transitions, FeatureConfig(dimensions=10))
     result = taylor_residuals(policy, made.basis, solution(np.ones((1, 10))), transitions, (1e-6,))
     assert result.residuals[0, 0] < 1e-4
     assert next(policy.parameters()).dtype == torch.float32
 
 
 def test_a_step_of_no_length_has_no_residual(policy: nn.Module, transitions: Transitions) -> None:
-    made = compute_features(policy, transitions, FeatureConfig(dimensions=10, landmarks=60))
+    made = compute_features(policy, transitions, FeatureConfig(dimensions=10))
     result = taylor_residuals(policy, made.basis, solution(np.zeros((1, 10))), transitions, LENGTHS)
     assert np.isnan(result.residuals).all()

@@ -34,7 +34,6 @@ SETTINGS = {
     "evaluation.episodes": 2,
     "grouping.clustering.k": 2,
     "grouping.features.dimensions": 20,
-    "grouping.features.landmarks": 100,
     "compare": "joint",
 }
 OPTIONS = tuple(word for name, value in SETTINGS.items() for word in (f"--{name}", str(value)))

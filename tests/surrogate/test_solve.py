@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from sklearn.linear_model import LogisticRegression
 
 from pgx_core.errors import ConfigError
+from pgx_core.surrogate import solve as solver
 from pgx_core.surrogate.logistic import pooled_logistic
 from pgx_core.surrogate.solve import SurrogateConfig, solve_subsets
 from pgx_core.types import Features, SurrogateSolution
@@ -93,6 +94,19 @@ def test_objectives_that_live_in_different_directions_converge(
     solution = solve(oblique, subsets, radius)
     expected = sklearn_steps(oblique, subsets, solution.ridge)
     np.testing.assert_allclose(solution.steps, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize("radius", RADII)
+def test_more_coordinates_than_a_model_has_axes(
+    features: Features, subsets: np.ndarray, radius: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(solver, "AXES", 3)
+    for shared in (solver.SHARED_ITERATIONS, 1):  # either kind of model
+        monkeypatch.setattr(solver, "SHARED_ITERATIONS", shared)
+        solution = solve(features, subsets, radius)
+        expected = sklearn_steps(features, subsets, solution.ridge)
+        np.testing.assert_allclose(solution.steps, expected, rtol=0, atol=1e-6 * np.abs(expected).max())
+        assert (solution.relative_lengths <= radius * (1 + 1e-12)).all()
 
 
 def test_single_precision_reaches_the_default_tolerance(features: Features, subsets: np.ndarray) -> None:

@@ -76,8 +76,8 @@ def lifted(make_population, fake):
     """A meta policy and steps of it, as the surrogate stage makes them."""
     meta = make_population()
     transitions = collect_transitions(meta, TINY, RolloutConfig(60), PPOConfig(), 0, fake)
-    basis = compute_features(meta.policy(0), transitions, FeatureConfig(dimensions=10, landmarks=60)).basis
-    coordinates = np.random.default_rng(0).normal(0, 0.1, (3, basis.combination.shape[1])).astype(np.float32)
+    basis = compute_features(meta.policy(0), transitions, FeatureConfig(dimensions=10)).basis
+    coordinates = np.random.default_rng(0).normal(0, 0.1, (3, len(basis.kept))).astype(np.float32)
     return meta, lift(meta.policy(0), basis, coordinates)
 
 
