@@ -66,6 +66,8 @@ class PolicyContract:
     command_type: Literal["position", "velocity", "effort"]
     joints: tuple[JointContract, ...]
     observation: tuple[ObservationTerm, ...]
+    safe_state: Literal["hold", "damp"]  # where a robot without usable inputs goes: an arm holds, a legged one damps
+    maximum_tilt: float | None  # rad from the world's z axis to the base's, beyond which it falls; None: not watched
     quaternion_order: Literal["wxyz"] = "wxyz"
 
     @property

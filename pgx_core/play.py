@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import mujoco
 import numpy as np
@@ -14,7 +15,8 @@ from jaxtyping import Float
 from pgx_core.contract import SENSOR_PREFIX, PolicyContract
 from pgx_core.errors import BundleError, ConfigError
 from pgx_core.observation import Readings
-from pgx_core.serving import Bundle, PolicyServer, check_robot
+from pgx_core.serving import Bundle, Controller, Instant, Mode, Request, ServingConfig, check_robot
+from pgx_core.serving.checks import find_objective
 
 START_SPEED = 0.05  # standard deviation of the joints' first velocities, rad/s or m/s
 BASE_SENSORS = {
@@ -36,6 +38,7 @@ class Episode:
     objectives: tuple[str, ...]
     groups: tuple[str, ...]
     refusals: int  # ticks whose readings or answer were refused
+    stops: tuple[str, ...]  # when and why the robot was damped
 
 
 def load_model(bundle: Bundle, mjcf: Path | None) -> mujoco.MjModel:
@@ -97,18 +100,24 @@ def play(bundle: Bundle, model: mujoco.MjModel, schedule: Sequence[str], seconds
     contract = bundle.manifest.contract
     targets = {objective.name: objective.command.get("velocity", np.nan) for objective in bundle.manifest.objectives}
     actuators = [_actuator_of(model, joint.name) for joint in contract.joints]
-    server = PolicyServer(bundle, schedule[0])
     for objective in schedule:
-        server.select(objective)  # an unknown one is refused before the start
+        find_objective(bundle.manifest, objective)  # an unknown one is refused before the start
+    controller = Controller(bundle, ServingConfig(initial_objective=schedule[0], dwell_s=0.0))
     data = _start(model, seed)
     ticks = ticks_of(seconds_each, contract)
     substeps = round(1.0 / (contract.control_rate * model.opt.timestep))
-    rows, refusals = [], 0
+    rows: list[tuple[Any, ...]] = []
+    refusals, stops = 0, list[str]()
     for objective in schedule:
-        server.select(objective)
-        for _ in range(ticks):
-            tick = server.tick(read(model, data, contract))
+        for index in range(ticks):
+            now = _feed(controller, read(model, data, contract), data.time)
+            if not rows:
+                controller.activate(now)
+            elif index == 0:
+                controller.request(Request(objective), now)
+            tick = controller.tick(now)
             refusals += bool(tick.refusal)
+            stops += [f"{data.time:.2f} s: {event.reason}" for event in tick.events if event.target == Mode.DAMP.value]
             if tick.command is not None:
                 data.ctrl[actuators] = tick.command
             mujoco.mj_step(model, data, nstep=substeps)
@@ -117,9 +126,21 @@ def play(bundle: Bundle, model: mujoco.MjModel, schedule: Sequence[str], seconds
             rows.append((data.time, data.qpos.copy(), data.ctrl[actuators].copy(), velocity, objective, tick.group))
     times, qpos, commands, velocities, objectives, groups = zip(*rows, strict=True)
     target = np.array([targets[objective] for objective in objectives])
-    return Episode(
-        np.array(times), np.array(qpos), np.array(commands), np.array(velocities), target, objectives, groups, refusals
-    )
+    told = (target, objectives, groups, refusals, tuple(stops))
+    return Episode(np.array(times), np.array(qpos), np.array(commands), np.array(velocities), *told)
+
+
+def _feed(controller: Controller, readings: Readings, time: float) -> Instant:
+    """Give the controller what a robot's drivers would, now."""
+    now = Instant(monotonic=time, ros=time)
+    names = [joint.name for joint in controller.contract.joints]
+    controller.joint_state(names, readings.joint_positions, readings.joint_velocities, time, now)
+    controller.imu(readings.orientation, readings.angular_velocity, time, now)
+    if readings.linear_velocity is not None:
+        controller.odometry(readings.linear_velocity, time, now)
+    for name, values in readings.sensors.items():
+        controller.sensor(name, values, time, now)
+    return now
 
 
 def read(model: mujoco.MjModel, data: mujoco.MjData, contract: PolicyContract) -> Readings:
@@ -129,7 +150,7 @@ def read(model: mujoco.MjModel, data: mujoco.MjData, contract: PolicyContract) -
     return Readings(
         joint_positions=np.array([data.qpos[joint.qposadr[0]] for joint in joints]),
         joint_velocities=np.array([data.qvel[joint.dofadr[0]] for joint in joints]),
-        last_action=np.zeros(len(joints)),  # the server's own
+        last_action=np.zeros(len(joints)),  # the controller has its own
         orientation=sensors.get("orientation"),
         angular_velocity=sensors.get("angular_velocity"),
         linear_velocity=sensors.get("linear_velocity"),

@@ -31,6 +31,8 @@ CONTRACT = PolicyContract(
         ObservationTerm(source, SIZES.get(source, 2), scale=1.0 + k)
         for k, source in enumerate((*SOURCES, "sensor:touch"))
     ),
+    safe_state="hold",
+    maximum_tilt=None,
 )
 
 

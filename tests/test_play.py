@@ -71,6 +71,18 @@ def test_each_objective_is_pursued_by_its_group(bundle, model) -> None:
     assert np.isnan(play(bundle, model, ("away",), 0.04).target).all()
 
 
+def test_a_robot_that_runs_away_is_damped_and_says_when_and_why(bundle, model) -> None:
+    contract = bundle.manifest.contract
+    slow = replace(contract, joints=(replace(contract.joints[0], velocity_limit=0.2),))  # overspeed: 0.6 m/s
+    timid = replace(bundle, manifest=replace(bundle.manifest, contract=slow))
+    episode = play(timid, model, ("right",), 2.0)
+    (stop,) = episode.stops
+    assert "joint 'rail' moves at 0.6" in stop and 0 < episode.refusals < 50
+    at = round(float(stop.split()[0]) * contract.control_rate)
+    assert (episode.commands[at - 1] != 0).all() and (episode.commands[at + 8 :] == 0).all()
+    assert play(bundle, model, ("right",), 2.0).stops == ()
+
+
 def test_it_moves_as_mujoco_moves_under_its_commands(bundle, model) -> None:
     episode = play(bundle, model, ("left", "right"), 1.0, seed=3)
     data = mujoco.MjData(model)

@@ -49,6 +49,8 @@ def main(
         print(_stretch(episode, start, start + ticks))
     if episode.refusals:
         print(f"{episode.refusals} of {len(episode.times)} ticks were refused: readings or answers were unusable")
+    for stop in episode.stops:
+        print(f"damped at {stop}")
     print("pictures", *pictures)
 
 

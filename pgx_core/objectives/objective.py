@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from jaxtyping import Bool, Float
 from torch import Tensor
@@ -85,10 +87,18 @@ class Robot:
     observation: tuple[str, ...]  # sources, see pgx_core.contract.SOURCES
     action_scale: float = 0.5  # command change for an action of 1: rad or m (position), else share of the range
     velocity_limit: float = 20.0  # rad/s or m/s; position commands never move faster
+    safe_state: Literal["hold", "damp"] = "hold"  # without usable inputs: an arm holds, a legged robot damps
+    maximum_tilt: float | None = None  # rad, 0 to pi: a base that leans further falls, and is damped; None: not watched
 
     def __post_init__(self) -> None:
         if not self.control_rate > 0.0:
             raise SuiteError(f"robot '{self.name}': expected a control rate above 0 Hz, got {self.control_rate:g}")
+        if self.safe_state not in ("hold", "damp"):
+            raise SuiteError(f"robot '{self.name}': expected safe_state 'hold' or 'damp', got '{self.safe_state}'")
+        if self.maximum_tilt is not None and not 0.0 < self.maximum_tilt <= math.pi:
+            raise SuiteError(f"robot '{self.name}': expected maximum_tilt in 0 to pi rad, got {self.maximum_tilt:g}")
+        if self.maximum_tilt is not None and "projected_gravity" not in self.observation:
+            raise SuiteError(f"robot '{self.name}': maximum_tilt needs the observation 'projected_gravity'")
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,8 @@ RUNNER = Robot(
     ),
     action_scale=0.7,
     velocity_limit=20.0,
+    safe_state="damp",
+    maximum_tilt=1.3,  # trained gaits lean up to 0.7 rad; a runner beyond 1.3 ends on its back
 )
 
 SLIDER = Robot(

@@ -28,12 +28,14 @@ class Bundle:
     sessions: Mapping[str, PolicySession]  # by group
 
 
-def load_bundle(folder: Path | str, providers: tuple[str, ...] = CPU) -> Bundle:
+def load_bundle(folder: Path | str, providers: tuple[str, ...] = CPU, require_provider: str = "") -> Bundle:
     """Verify a bundle and open its policies.
 
     Args:
         folder: the bundle.
-        providers: ONNX Runtime's execution providers, best first.
+        providers: ONNX Runtime's execution providers, best first; those that are not available here are skipped.
+            Each session says which one it got.
+        require_provider: the one that every session must get; empty: any.
 
     Raises:
         BundleError: the first thing that is wrong. Nothing is repaired or replaced by a default.
@@ -46,6 +48,8 @@ def load_bundle(folder: Path | str, providers: tuple[str, ...] = CPU) -> Bundle:
     sessions = {}
     for group, pairs in zip(manifest.groups, golden, strict=True):
         session = PolicySession(contents[group.file], manifest.contract, group.name, providers)
+        if require_provider not in ("", session.provider):
+            raise BundleError(f"group '{group.name}' runs on {session.provider}, expected {require_provider}")
         _probe(session, manifest.contract, group.name)
         _replay(session, manifest.contract, group.name, pairs)
         sessions[group.name] = session

@@ -89,6 +89,11 @@ def _contract_faults(contract: PolicyContract, n_objectives: int) -> Iterator[st
         yield from _term_faults(term, contract.action_size, n_objectives)
     if "objective" in [term.source for term in contract.observation[:-1]]:
         yield "expected the observation term 'objective' to be the last"
+    if contract.maximum_tilt is not None:
+        if not 0.0 < contract.maximum_tilt <= math.pi:
+            yield f"expected maximum_tilt in 0 to pi rad, got {contract.maximum_tilt}"
+        if "projected_gravity" not in [term.source for term in contract.observation]:
+            yield "maximum_tilt needs the observation term 'projected_gravity'"
     for joint in contract.joints:
         for fault in _joint_faults(joint, contract.command_type):
             yield f"joint '{joint.name}': {fault}"

@@ -10,7 +10,7 @@ from pgx_core.contract import ObjectiveContract, PolicyContract
 from pgx_core.errors import BundleError, ConfigError
 from pgx_core.records import from_plain, parse_json, to_json, to_plain
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 OPSET = 18  # of every ONNX file: old enough for the runtimes that robots carry
 PARITY = 1e-5  # largest accepted difference between a served and a trained action; commands: relative to their range
 

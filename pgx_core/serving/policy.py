@@ -24,7 +24,7 @@ class PolicySession:
         model: the content of the ONNX file.
         contract: what the network must take and give.
         group: the name it must carry.
-        providers: ONNX Runtime's execution providers, best first.
+        providers: ONNX Runtime's execution providers, best first; those that are not available are skipped.
 
     Raises:
         BundleError: the file is unreadable, or is another group's, another contract's or another shape's network.
@@ -36,6 +36,11 @@ class PolicySession:
         self._input = np.zeros((1, contract.observation_size), np.float32)
         for _ in range(WARM_UP_RUNS):
             self.run(self._input[0])
+
+    @property
+    def provider(self) -> str:
+        """The execution provider that runs it: the first that worked."""
+        return str(self._session.get_providers()[0])
 
     def run(self, observation: np.ndarray) -> PolicyOutput:
         """Answer one observation [observation_size]; the arrays of the answer are the caller's."""
@@ -49,17 +54,20 @@ class PolicySession:
 
 
 def _open(model: bytes, group: str, providers: tuple[str, ...]) -> onnxruntime.InferenceSession:
-    available = onnxruntime.get_available_providers()
-    unknown = [provider for provider in providers if provider not in available]
+    known, available = onnxruntime.get_all_providers(), onnxruntime.get_available_providers()
+    unknown = [provider for provider in providers if provider not in known]
     if unknown:
-        raise BundleError(f"ONNX Runtime has no provider '{unknown[0]}' here; it has: {', '.join(available)}")
+        raise BundleError(f"ONNX Runtime knows no provider '{unknown[0]}'; it knows: {', '.join(known)}")
+    usable = [provider for provider in providers if provider in available]
+    if not usable:
+        raise BundleError(f"none of the providers {', '.join(providers)} is available here: {', '.join(available)} are")
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = 4  # faults are reported by the exceptions below
     for pool in ("intra_op", "inter_op"):
         options.add_session_config_entry(f"session.{pool}.allow_spinning", "0")
     try:
-        return onnxruntime.InferenceSession(model, options, providers=list(providers))
+        return onnxruntime.InferenceSession(model, options, providers=usable)
     except Exception as error:  # ONNX Runtime's exceptions share no base class
         raise BundleError(f"group '{group}': ONNX Runtime cannot read it: {' '.join(str(error).split())}") from error
 

@@ -57,6 +57,8 @@ def compile_robot(robot: Robot) -> RobotModel:
         command_type=kinds.pop(),
         joints=tuple(_joint(model, robot, actuator, home) for actuator in range(model.nu)),
         observation=tuple(_term(model, robot, source, sensors) for source in robot.observation),
+        safe_state=robot.safe_state,
+        maximum_tilt=robot.maximum_tilt,
     )
     return RobotModel(
         model=model,

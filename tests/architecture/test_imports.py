@@ -92,7 +92,7 @@ LAYERS = {
     "play": layer("serving contract observation errors", "numpy mujoco jaxtyping"),
     "commands.play": layer("play serving report.render errors files", "numpy mujoco tyro"),
     # One module per command. `verify` reaches serving directly, so that it runs on a robot.
-    "commands": layer("pipeline stages results run export.bundle serving objectives.suites", "torch tyro"),
+    "commands": layer("pipeline stages results run export.bundle serving objectives.suites errors", "torch tyro"),
     # Thin. It loads the one command that is asked for.
     "cli": layer("commands errors", "tyro"),
     "__main__": layer("cli"),

@@ -15,7 +15,7 @@ from pgx_core.contract import JointContract, ObjectiveContract, ObservationTerm,
 from pgx_core.export.bundle import BundleContents, GroupPolicy, write_bundle
 from pgx_core.learning.network import GaussianPolicy
 from pgx_core.observation import Readings
-from pgx_core.serving.bundle import Bundle, load_bundle
+from pgx_core.serving import Answer, Bundle, Controller, Instant, Request, ServingConfig, Tick, load_bundle
 
 N_OBJECTIVES = 4
 
@@ -46,7 +46,7 @@ def make_contract(command_type: str = "position", conditioned: bool = False, n_j
         ObservationTerm("last_action", n_joints),
     )
     objective = (ObservationTerm("objective", N_OBJECTIVES),) if conditioned else ()
-    return PolicyContract("tripod", 50.0, command_type, joints, terms + objective)
+    return PolicyContract("tripod", 50.0, command_type, joints, terms + objective, "damp", maximum_tilt=None)
 
 
 def make_policy(n_inputs: int, n_actions: int, seed: int, n_objectives: int = N_OBJECTIVES) -> GaussianPolicy:
@@ -92,11 +92,69 @@ def make_readings(seed: int = 0, n_joints: int = 3) -> Readings:
     return Readings(
         joint_positions=0.3 * random.normal(size=n_joints),
         joint_velocities=random.normal(size=n_joints),
-        last_action=np.full(n_joints, np.nan),  # the server has its own
+        last_action=np.full(n_joints, np.nan),  # the controller has its own
         orientation=orientation / np.linalg.norm(orientation),
         angular_velocity=random.normal(size=3),
         sensors={"touch": random.normal(size=2)},
     )
+
+
+class Driver:
+    """A controller under a fake clock, and the drivers that feed it."""
+
+    def __init__(self, bundle: Bundle, objective: str = "forward", **settings: object) -> None:
+        settings = {"initial_objective": objective, "dwell_s": 0.0, "recovery_s": 0.1} | settings
+        self.controller = Controller(bundle, ServingConfig(**settings))
+        self.contract = bundle.manifest.contract
+        self.names = [joint.name for joint in self.contract.joints]
+        self.time, self.offset = 100.0, 1e9  # s, monotonic; what the ROS clock shows beyond it
+
+    @property
+    def now(self) -> Instant:
+        return Instant(self.time, self.time + self.offset)
+
+    def feed(self, readings: Readings) -> list[str]:
+        """Everything a robot says at a moment; the answers of the gate."""
+        now, gate = self.now, self.controller
+        return [
+            gate.joint_state(self.names, readings.joint_positions, readings.joint_velocities, now.ros, now),
+            gate.imu(readings.orientation, readings.angular_velocity, now.ros, now),
+            gate.sensor("touch", readings.sensors["touch"], now.ros, now),
+        ]
+
+    def activate(self, readings: Readings) -> Driver:
+        self.feed(readings)
+        assert self.controller.activate(self.now) == ""
+        return self
+
+    def tick(self, readings: Readings | None = None) -> Tick:
+        """One control period later, with new readings or none."""
+        self.time += 1.0 / self.contract.control_rate
+        if readings is not None:
+            self.feed(readings)
+        return self.controller.tick(self.now)
+
+    def select(self, objective: str) -> Answer:
+        return self.controller.request(Request(objective), self.now)
+
+    def run(self, readings: Readings, ticks: int) -> Tick:
+        return [self.tick(readings) for _ in range(ticks)][-1]
+
+
+def change_contract(bundle: Bundle, **changes: object) -> Bundle:
+    """The loaded bundle under a contract that differs in what its networks do not see."""
+    manifest = bundle.manifest
+    return replace(bundle, manifest=replace(manifest, contract=replace(manifest.contract, **changes)))
+
+
+@pytest.fixture(scope="session")
+def under() -> Callable[..., Bundle]:
+    return change_contract
+
+
+@pytest.fixture(scope="session")
+def drive() -> type[Driver]:
+    return Driver
 
 
 @pytest.fixture(scope="session")
@@ -120,8 +178,13 @@ def bundles(bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> dict[st
     """One of each kind."""
     folder = tmp_path_factory.mktemp("kinds")
     conditioned = write_bundle(folder / "conditioned", make_contents(conditioned=True))
-    effort = write_bundle(folder / "effort", make_contents("effort"))
-    return {"position": bundle, "conditioned": load_bundle(conditioned), "effort": load_bundle(effort)}
+    effort = load_bundle(write_bundle(folder / "effort", make_contents("effort")))
+    return {
+        "position": bundle,
+        "conditioned": load_bundle(conditioned),
+        "effort": effort,
+        "velocity": change_contract(effort, command_type="velocity"),  # the networks are the same
+    }
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 
 from pgx_core.errors import BundleError
@@ -106,6 +107,7 @@ def test_a_link_out_of_the_bundle_is_an_extra_file(folder):
         "[" * 100_000,
         '{"schema_version": 1}',
         '{"schema_version": 2}',
+        '{"schema_version": 3}',
         '{"a": NaN}',
         "\ud800",
     ],
@@ -153,6 +155,12 @@ def test_a_joint_altered_in_the_manifest_is_refused_even_if_its_seal_is_renewed(
         (lambda m: change_joint(m, name=""), "no name"),
         (lambda m: change_contract(m, joints=()), "at least one joint"),
         (lambda m: change_contract(m, control_rate=0.0), "control_rate"),
+        (lambda m: change_contract(m, maximum_tilt=0.0), "maximum_tilt in 0 to pi"),
+        (lambda m: change_contract(m, maximum_tilt=4.0), "maximum_tilt in 0 to pi"),
+        (
+            lambda m: change_contract(m, maximum_tilt=1.0, observation=m.contract.observation[:2]),
+            "needs the observation term 'projected_gravity'",
+        ),
         (lambda m: change_contract(m, observation=m.contract.observation[:1] * 2), "occurs twice"),
         (
             lambda m: change_contract(m, observation=(replace(m.contract.observation[0], source="joint_position"),)),
@@ -296,8 +304,22 @@ def test_golden_pairs_come_back_as_they_were(bundle, original):
 
 
 def test_an_unknown_provider_is_refused(original):
-    with pytest.raises(BundleError, match=r"no provider 'AbacusExecutionProvider' here; it has: .*CPU"):
+    with pytest.raises(BundleError, match=r"no provider 'AbacusExecutionProvider'; it knows: .*CPU"):
         load_bundle(original, providers=("AbacusExecutionProvider", "CPUExecutionProvider"))
+
+
+CPU, ABSENT = "CPUExecutionProvider", "MIGraphXExecutionProvider"  # the second is in no package of the index
+
+
+@pytest.mark.skipif(ABSENT in onnxruntime.get_available_providers(), reason=f"has {ABSENT}")
+def test_a_provider_that_is_not_available_is_skipped_but_not_where_it_is_required(original):
+    for require in ("", CPU):
+        bundle = load_bundle(original, (ABSENT, CPU), require)
+        assert {session.provider for session in bundle.sessions.values()} == {CPU}
+    with pytest.raises(BundleError, match=f"'walkers' runs on {CPU}, expected {ABSENT}"):
+        load_bundle(original, (ABSENT, CPU), require_provider=ABSENT)
+    with pytest.raises(BundleError, match=f"none of the providers {ABSENT} is available here: .*{CPU}"):
+        load_bundle(original, (ABSENT,))
 
 
 def test_a_session_gives_arrays_of_its_own(bundle, contents):

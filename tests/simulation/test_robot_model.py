@@ -37,9 +37,15 @@ def test_a_position_robot_in_full(make_robot):
         ObservationTerm("projected_gravity", 3),
         ObservationTerm("sensor:touch", 1),
     )
+    assert (robot.contract.safe_state, robot.contract.maximum_tilt) == ("hold", None)
     assert robot.substeps == 10 and robot.contract.control_rate == 50.0
     assert dict(robot.sensors) == {"orientation": slice(0, 4), "touch": slice(4, 5)}
     np.testing.assert_array_equal(robot.home_qpos, [0.2, -0.4])
+
+
+def test_the_safe_state_and_the_tilt_reach_the_contract(make_robot):
+    contract = compile_robot(make_robot(safe_state="damp", maximum_tilt=0.9)).contract
+    assert (contract.safe_state, contract.maximum_tilt) == ("damp", 0.9)
 
 
 @pytest.mark.parametrize(("changes", "kind", "damping"), [(MOTORS, "effort", 0.0), (VELOCITY, "velocity", 4.0)])
@@ -106,6 +112,9 @@ def test_every_fault_in_the_mjcf_is_named_in_one_line(make_robot, changes, messa
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
+        ({"maximum_tilt": 0.0}, "expected maximum_tilt in 0 to pi rad, got 0"),
+        ({"maximum_tilt": float("nan")}, "expected maximum_tilt in 0 to pi rad, got nan"),
+        ({"maximum_tilt": 1.0, "observation": ("joint_positions",)}, "needs the observation 'projected_gravity'"),
         ({"mjcf": Path("nowhere.xml")}, "MuJoCo cannot load 'nowhere.xml'"),
         ({"control_rate": 30.0}, "30 Hz must divide the physics rate 500 Hz"),
         ({"control_rate": 1000.0}, "1000 Hz must divide the physics rate 500 Hz"),
@@ -116,10 +125,16 @@ def test_every_fault_in_the_mjcf_is_named_in_one_line(make_robot, changes, messa
     ],
 )
 def test_every_fault_in_the_robot_is_named_in_one_line(make_robot, fields, message):
-    robot = make_robot(**fields)
     with pytest.raises(SuiteError, match=message) as caught:
-        compile_robot(robot)
+        compile_robot(make_robot(**fields))
     assert "\n" not in str(caught.value)
+
+
+def test_a_safe_state_that_there_is_not_is_refused_without_a_type_checker_too(make_robot):
+    robot = make_robot()
+    object.__setattr__(robot, "safe_state", "stop")
+    with pytest.raises(SuiteError, match="robot 'arm': expected safe_state 'hold' or 'damp', got 'stop'"):
+        robot.__post_init__()
 
 
 @pytest.mark.parametrize("robot", [RUNNER, SLIDER], ids=lambda robot: robot.name)

@@ -1,0 +1,254 @@
+"""Everything between the robot's messages and its joint commands. No thread, no clock: every call gets the time."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from pgx_core.contract import PolicyContract
+from pgx_core.serving.bundle import Bundle
+from pgx_core.serving.config import Answer, Event, Instant, Request, ServingConfig, Tick
+from pgx_core.serving.course import Course
+from pgx_core.serving.hazards import Hazards
+from pgx_core.serving.inputs import InputGate, Inputs, Untrusted
+from pgx_core.serving.modes import ACTIVATED, MOVING, Mode, ModeRules, ModeState, Signals, count, decide
+from pgx_core.serving.output import OutputGate, SafeCommands
+from pgx_core.serving.pilot import Pilot
+from pgx_core.serving.router import RequestRefused, describe
+
+MOST_EVENTS = 1000  # kept between two ticks; the oldest go first
+
+
+@dataclass(frozen=True)
+class _Estop:
+    """The last word of the e-stop input."""
+
+    pressed: bool
+    arrival: float  # s, monotonic
+
+
+class Controller:
+    """Serves the policies of a bundle on a robot, and keeps it safe from what its software gets wrong.
+
+    Inputs, `request` and `estop` may come from one thread and `tick` from another: each leaves an immutable value
+    in a slot, which the tick reads. `activate`, `deactivate` and `tick` exclude each other.
+
+    Args:
+        bundle: verified policies.
+        config: settings.
+
+    Raises:
+        BundleError: an objective of the settings is unknown.
+    """
+
+    def __init__(self, bundle: Bundle, config: ServingConfig = ServingConfig()) -> None:  # noqa: B008, it is frozen
+        contract = bundle.manifest.contract
+        blend_ticks = max(1, round(config.blend_s * contract.control_rate))
+        self.contract: PolicyContract = contract
+        self._estop_timeout = config.estop_timeout_s
+        self._rules = ModeRules(Mode(contract.safe_state), config.bad_ticks, config.recovery_s)
+        self._inputs, self._hazards = InputGate(contract, config), Hazards(contract, config.overspeed)
+        self._course, self._pilot = Course(bundle.manifest, config), Pilot(bundle, blend_ticks)
+        self._safe, self._gate = SafeCommands(contract), OutputGate(contract, blend_ticks)
+        self._lock = threading.Lock()
+        self._events: deque[Event] = deque(maxlen=MOST_EVENTS)
+        self._estop: _Estop | None = None
+        self._presses = self._presses_seen = 0  # counted, so that a press between two ticks is not lost
+        self._reset(ModeState(), None)
+
+    @property
+    def mode(self) -> Mode:
+        """What the controller does now."""
+        return self._state.mode
+
+    def required_inputs(self) -> tuple[str, ...]:
+        """The inputs that the policies need: of "joint_states", "imu", "odometry", "sensor:NAME"."""
+        return self._inputs.required
+
+    def joint_state(
+        self, names: Untrusted, positions: Untrusted, velocities: Untrusted, stamp: Untrusted, now: Instant
+    ) -> str:
+        """Take the joints in any order: rad or m, and per s. The answer is "" or why they were refused."""
+        return self._inputs.joint_state(names, positions, velocities, stamp, now)
+
+    def imu(self, orientation_wxyz: Untrusted, angular_velocity: Untrusted, stamp: Untrusted, now: Instant) -> str:
+        """Take the base's orientation in the world (w, x, y, z), and its angular velocity in its own frame, rad/s."""
+        return self._inputs.imu(orientation_wxyz, angular_velocity, stamp, now)
+
+    def odometry(self, linear_velocity: Untrusted, stamp: Untrusted, now: Instant) -> str:
+        """Take the base's velocity in its own frame, m/s."""
+        return self._inputs.odometry(linear_velocity, stamp, now)
+
+    def sensor(self, name: str, values: Untrusted, stamp: Untrusted, now: Instant) -> str:
+        """Take the reading of the contract's term "sensor:NAME"."""
+        return self._inputs.sensor(name, values, stamp, now)
+
+    def estop(self, pressed: bool, now: Instant) -> None:
+        """Take the e-stop's state; it also counts as its sign of life. A press is never forgotten before a tick."""
+        self._estop = _Estop(bool(pressed), now.monotonic)
+        if pressed:
+            self._presses += 1
+
+    def request(self, request: Request, now: Instant) -> Answer:
+        """Ask for an objective. It is judged at once, and takes effect at a tick; a refused one changes nothing."""
+        try:
+            self._check_open()
+            return self._course.request(request, now)
+        except RequestRefused as error:
+            kept = self._course.wished
+            asked = describe(request)
+            self._events.append(Event("refused", kept.objective, asked, kept.objective, kept.group, str(error)))
+            return Answer(False, kept.objective, kept.group, str(error))
+
+    def activate(self, now: Instant) -> str:
+        """INACTIVE to HOLD, where the joints are now. The answer is "", or why not."""
+        with self._lock:
+            if self.mode is not Mode.INACTIVE:
+                return f"already active: {self.mode.value}"
+            self._presses_seen = self._presses  # before the look at the slot: a press after it stops the first tick
+            inputs = self._inputs.read(now)
+            reason = self._stop(now) or inputs.fault
+            if reason or inputs.positions is None:
+                return reason
+            position = self.contract.command_type == "position"
+            start = self._gate.limit(inputs.positions if position else np.zeros(self.contract.action_size))
+            self._reset(ACTIVATED, start)
+            self._course.start(now)
+            self._note_mode(Mode.INACTIVE, "activated")
+            return ""
+
+    def deactivate(self, now: Instant) -> None:
+        """Command nothing any more, from whatever mode; what was wished for is forgotten."""
+        with self._lock:
+            before = self.mode
+            self._reset(ModeState(), None)
+            if before is not Mode.INACTIVE:
+                self._note_mode(before, "deactivated")
+
+    def clock_jumped(self, now: Instant) -> None:
+        """Forget all readings: the ROS clock went backward. Until new ones come the ticks are bad."""
+        self._inputs.forget()
+
+    def tick(self, now: Instant) -> Tick:
+        """The next command; to be called at the contract's control rate."""
+        with self._lock:
+            inputs = self._inputs.read(now)
+            course = self._course.follow(now)
+            observation, fault = self._pilot.observe(inputs, self._course.route)
+            signals = self._sense(course, inputs, fault, now)
+            self._step(signals, now)
+            wanted, signals = self._drive(observation, signals, now)
+            self._publish(wanted, inputs)
+            self._note_events(wanted is not None, signals, now)
+            self._signals = signals
+            return self._report(now)
+
+    def _reset(self, state: ModeState, command: np.ndarray | None) -> None:
+        """As before the first tick, in the given state."""
+        self._state, self._signals = state, Signals()
+        self._command = command  # the last published one; None while INACTIVE
+        self._course.forget()
+        self._pilot.reset()
+
+    def _sense(self, course: Signals, inputs: Inputs, fault: str, now: Instant) -> Signals:
+        return replace(
+            course,
+            stop=self._stop(now),
+            fault=inputs.fault or fault,
+            danger=self._hazards.find(inputs),
+            blended=self._pilot.blended and not course.switched,
+        )
+
+    def _stop(self, now: Instant) -> str:
+        estop, timeout = self._estop, self._estop_timeout
+        if self._presses != self._presses_seen or (estop is not None and estop.pressed):
+            return "the e-stop is pressed"
+        if timeout and (estop is None or not now.monotonic - estop.arrival <= timeout):
+            return "the e-stop is silent"
+        return ""
+
+    def _step(self, signals: Signals, now: Instant) -> None:
+        """Let the mode machine decide; a policy that comes to the wheel starts from the last command."""
+        before = self.mode
+        self._state, reason = decide(count(self._state, signals, now.monotonic), signals, now.monotonic, self._rules)
+        if self.mode is not before:
+            self._note_mode(before, reason)
+        if self.mode is Mode.RAMP and self._command is not None and (before is not Mode.RAMP or signals.switched):
+            self._pilot.start_blend(self._command)
+
+    def _drive(
+        self, observation: np.ndarray | None, signals: Signals, now: Instant
+    ) -> tuple[np.ndarray | None, Signals]:
+        """What the policy wants, or None: it is not at the wheel, sees nothing, or has gone wrong."""
+        if self.mode not in MOVING or observation is None:
+            return None, signals
+        output, wrong = self._pilot.ask(observation, self._course.route)
+        if output is not None:
+            return self._pilot.blend(output), signals
+        signals = replace(signals, danger=wrong)
+        self._step(signals, now)
+        return None, signals
+
+    def _publish(self, wanted: np.ndarray | None, inputs: Inputs) -> None:
+        """Let what the policy wants, or else what is safe, through the output gate."""
+        if self._command is None:
+            return
+        safe = self._safe_command(self._command, inputs) if wanted is None else wanted
+        self._command = self._gate.admit(safe, self._command, driven=wanted is not None)
+
+    def _safe_command(self, previous: np.ndarray, inputs: Inputs) -> np.ndarray:
+        if self.mode in MOVING:
+            return previous  # one bad tick
+        mode = self._rules.safe if self.mode is Mode.ESTOP else self.mode
+        if mode is Mode.DAMP:
+            return self._safe.damp(previous, inputs.positions, inputs.velocities)
+        return self._safe.hold(previous)
+
+    def _check_open(self) -> None:
+        """Refuse a request that must not take effect: it would set the robot moving later, unexpectedly."""
+        unfit = self._signals.fault or self._signals.danger
+        if self.mode is Mode.INACTIVE:
+            raise RequestRefused("inactive: activate first")
+        if self.mode is Mode.ESTOP:
+            raise RequestRefused("stopped by the e-stop: release it, deactivate and activate again")
+        if self.mode is Mode.DAMP and unfit:
+            raise RequestRefused(f"damped, and not fit to go on: {unfit}")
+
+    def _note_events(self, driven: bool, signals: Signals, now: Instant) -> None:
+        course, objective, group = self._course, self._course.route.objective, self._course.route.group
+        if driven and course.switch is not None:
+            switch, course.switch = course.switch, None
+            latency = now.monotonic - switch.wish.arrival
+            self._events.append(
+                Event("switch", switch.source, objective, objective, group, switch.wish.reason, latency)
+            )
+        if signals.renewed and self.mode in (Mode.DAMP, Mode.ESTOP):
+            reason = signals.stop or signals.danger or signals.fault
+            self._events.append(Event("refused", objective, objective, objective, group, reason))
+
+    def _note_mode(self, before: Mode, reason: str) -> None:
+        route = self._course.route
+        self._events.append(Event("mode", before.value, self.mode.value, route.objective, route.group, reason))
+
+    def _report(self, now: Instant) -> Tick:
+        route, estop, ages = self._course.route, self._estop, self._inputs.ages(now)
+        wished = self._course.age(now)
+        if wished is not None:
+            ages["objective"] = wished
+        if estop is not None:
+            ages["estop"] = now.monotonic - estop.arrival
+        events = tuple(self._events.popleft() for _ in range(len(self._events)))
+        return Tick(
+            None if self._command is None else self._command.copy(),
+            self._pilot.action.copy(),
+            self.mode,
+            route.objective,
+            route.group,
+            self._signals.fault or self._signals.danger,
+            events,
+            ages,
+            self._gate.clamps,
+        )
