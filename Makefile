@@ -9,26 +9,35 @@ BIN := $(VENV)/bin
 PGX := $(BIN)/pgx
 RUN := runs/demo
 INSTALLED := $(VENV)/.installed
+ROS := $(VENV)/.ros
 
 # Small networks: a second thread waits longer at barriers than it computes.
 export OMP_NUM_THREADS := 1
 export OPENBLAS_NUM_THREADS := 1
 export MKL_NUM_THREADS := 1
 
+# The libraries of a ROS installation that the shell has sourced must not mix with the wheels of .venv.
+ifdef AMENT_PREFIX_PATH
+unexport PYTHONPATH LD_LIBRARY_PATH AMENT_PREFIX_PATH CMAKE_PREFIX_PATH
+endif
+
 .DEFAULT_GOAL := help
-.PHONY: help demo test install lint types tests clean
+.PHONY: help demo test install ros lint types tests clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z]*\):.*  ## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
 
-demo: install  ## find the groups of a small suite, train, export, verify and replay (minutes)
+demo: install ros  ## find the groups of a small suite, train, export, verify, replay, serve over ROS (minutes)
 	$(PGX) train signs --out $(RUN)
 	$(PGX) verify $(RUN)/bundle
 	$(PGX) play $(RUN)/bundle --out $(RUN)/play
+	$(BIN)/python examples/07_ros_demo.py $(RUN)/bundle
 
 test: lint types tests  ## everything that must pass before a commit
 
 install: $(INSTALLED)  ## build .venv with the tested versions
+
+ros: $(ROS)  ## add a ROS 2 from wheels to .venv and build ros2_ws with it
 
 lint: install  ## style and format
 	$(BIN)/ruff check
@@ -37,7 +46,7 @@ lint: install  ## style and format
 types: install  ## static types
 	$(BIN)/mypy
 
-tests: install  ## the tests alone
+tests: install ros  ## the tests alone
 	$(BIN)/python -m pytest -q
 
 clean:  ## remove what the goals above made, but not runs
@@ -48,3 +57,7 @@ $(INSTALLED): setup.py pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[train,export,serve,dev]"
 	@touch $@
+
+# It writes the stamp itself, and not while something is missing: then the next `make` looks again.
+$(ROS): $(INSTALLED) $(wildcard ros2_ws/wheels.py ros2_ws/src/*/package.xml ros2_ws/src/*/setup.* ros2_ws/src/pgx_msgs/*/*)
+	@$(BIN)/python ros2_ws/wheels.py

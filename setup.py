@@ -8,6 +8,23 @@ from setuptools import find_packages, setup
 ROOT = Path(__file__).parent
 VERSION = re.search(r'__version__ = "(.+)"', (ROOT / "pgx_core/__init__.py").read_text()).group(1)
 
+# Wheels of ROS 2 Kilted exist for these only. Robots use their ROS installation.
+WHEELS = "sys_platform == 'linux' and platform_machine == 'x86_64'"
+ROS = [
+    # To run: the middleware is no dependency of rclpy.
+    "ros-kilted-rclpy[fastrtps]",
+    *(f"ros-kilted-{name}-msgs" for name in ("std", "sensor", "nav", "trajectory", "diagnostic", "lifecycle")),
+    "ros-kilted-std-srvs",
+    "ros-kilted-rosgraph-msgs",
+    # To build ros2_ws.
+    *(f"ros-kilted-ament-{name}" for name in ("package", "cmake", "cmake-include-directories", "cmake-ros-core")),
+    *(f"ros-kilted-rosidl-{name}" for name in ("core-generators", "default-generators", "default-runtime")),
+    "colcon-core",
+    *(f"colcon-{name}" for name in ("ros", "cmake", "bash", "python-setup-py", "library-path", "recursive-crawl")),
+    *(f"colcon-{name}" for name in ("package-selection", "output", "defaults", "metadata")),
+    "setuptools>=70.1,<80",
+]
+
 EXTRAS = {
     # Training, from objectives to the report.
     "train": [
@@ -31,8 +48,12 @@ EXTRAS = {
     "serve": ["onnxruntime>=1.18", "tyro>=0.9"],  # all that a robot needs; tyro for `pgx verify`
     "gpu": ["onnxruntime-gpu>=1.18", "tyro>=0.9"],  # instead of "serve"
     "isaac": ["isaacgym-stubs>=1.1rc4"],  # types only; the simulator itself is not on the index
+    "ros": [f"{package} ; {WHEELS}" for package in ROS],  # a ROS 2 without an installation
     "scale": ["ray"],  # several machines
-    "dev": ["pytest>=8", "pytest-timeout", "hypothesis", "beartype>=0.19", "ruff", "mypy"],
+    "dev": [
+        *("pytest>=8", "pytest-timeout", "hypothesis", "beartype>=0.19", "ruff", "mypy"),
+        *("psutil", "rosbags", "mcap-ros2-support"),  # measure processes, write and read recordings
+    ],
 }
 
 setup(

@@ -22,6 +22,8 @@ COMMANDS = {
     "export": "write a run's bundle again, or elsewhere",
     "verify": "check a bundle and name the first thing that is wrong",
     "play": "run a bundle in MuJoCo, switching objectives; writes a GIF and a plot",
+    "up": "serve a bundle over ROS on its simulated robot, until Ctrl-C",
+    "objective": "command an objective of a running server, and print its answer",
 }
 MISTAKE, USAGE, INTERRUPTED = 1, 2, 130
 
@@ -131,7 +133,7 @@ def _unboxed(text: str) -> str:
 def _print_overview() -> None:
     print("usage: pgx COMMAND [options]; `pgx COMMAND --help` explains")
     for name, what in COMMANDS.items():
-        print(f"  pgx {name:<8} {what}")
+        print(f"  pgx {name:<9} {what}")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,57 @@
+"""Policy server and watchdog for a robot whose controllers run already (see params/controllers.yaml).
+
+ros2 launch pgx_bringup robot.launch.py bundle_path:=/opt/robot/bundle
+"""
+
+from launch.actions import DeclareLaunchArgument, IncludeLaunchDescription
+from launch.conditions import IfCondition
+from launch.launch_description_sources import PythonLaunchDescriptionSource
+from launch.substitutions import LaunchConfiguration, NotEqualsSubstitution, PathJoinSubstitution
+from launch_ros.actions import Node
+from launch_ros.substitutions import FindPackageShare
+
+from launch import LaunchDescription
+
+SHARE = FindPackageShare("pgx_bringup")
+ARGUMENTS = {
+    "bundle_path": (None, "folder of the bundle"),
+    "robot": ("robot", "name of the parameter file"),
+    "params_file": ([SHARE, "/params/", LaunchConfiguration("robot"), ".yaml"], "parameters"),
+    "namespace": ("", "of all nodes"),
+    "use_sim_time": ("false", "serve on a simulator's clock"),
+    "headless": ("true", "taken for symmetry; a robot has no viewer"),
+    "log_level": ("info", "debug, info, warn, error or fatal"),
+    "record": ("", "file of an MCAP recording; empty: none"),
+}
+
+
+def generate_launch_description():
+    """Describe it."""
+    server = _node("policy_server", {"autostart": True})
+    watchdog = _node("watchdog", {})
+    recorder = IncludeLaunchDescription(
+        PythonLaunchDescriptionSource(PathJoinSubstitution([SHARE, "launch", "record.launch.py"])),
+        launch_arguments={"record": LaunchConfiguration("record")}.items(),
+        condition=IfCondition(NotEqualsSubstitution(LaunchConfiguration("record"), "")),
+    )
+    arguments = [
+        DeclareLaunchArgument(name, default_value=default, description=description)
+        for name, (default, description) in ARGUMENTS.items()
+    ]
+    return LaunchDescription([*arguments, watchdog, server, recorder])
+
+
+def _node(name, parameters):
+    common = {
+        "bundle_path": LaunchConfiguration("bundle_path"),
+        "use_sim_time": LaunchConfiguration("use_sim_time"),
+    }
+    return Node(
+        package="pgx_policy_server",
+        executable=name,
+        name=name,
+        namespace=LaunchConfiguration("namespace"),
+        parameters=[LaunchConfiguration("params_file"), common, parameters],
+        ros_arguments=["--log-level", LaunchConfiguration("log_level")],
+        output="screen",
+    )

@@ -1,0 +1,55 @@
+"""Simulated robot, policy server and watchdog, configured and activated.
+
+ros2 launch pgx_bringup sim.launch.py bundle_path:=runs/demo/bundle
+"""
+
+from launch.actions import DeclareLaunchArgument, IncludeLaunchDescription
+from launch.launch_description_sources import PythonLaunchDescriptionSource
+from launch.substitutions import LaunchConfiguration, PathJoinSubstitution, PythonExpression
+from launch_ros.actions import Node
+from launch_ros.parameter_descriptions import ParameterValue
+from launch_ros.substitutions import FindPackageShare
+
+from launch import LaunchDescription
+
+SHARE = FindPackageShare("pgx_bringup")
+VIEWER = PythonExpression(["'", LaunchConfiguration("headless"), "' != 'true'"])
+ARGUMENTS = {
+    "bundle_path": (None, "folder of the bundle"),
+    "robot": ("sim", "name of the parameter file"),
+    "params_file": ([SHARE, "/params/", LaunchConfiguration("robot"), ".yaml"], "parameters"),
+    "namespace": ("", "of all nodes"),
+    "use_sim_time": ("true", "serve on the simulator's clock"),
+    "headless": ("true", "no viewer"),
+    "log_level": ("info", "debug, info, warn, error or fatal"),
+    "record": ("", "file of an MCAP recording; empty: none"),
+}
+
+
+def generate_launch_description():
+    """Describe it."""
+    sim = Node(
+        package="pgx_sim",
+        executable="sim",
+        name="pgx_sim",
+        namespace=LaunchConfiguration("namespace"),
+        parameters=[
+            LaunchConfiguration("params_file"),
+            {
+                "bundle_path": LaunchConfiguration("bundle_path"),
+                "viewer": ParameterValue(VIEWER, value_type=bool),
+            },
+        ],
+        ros_arguments=["--log-level", LaunchConfiguration("log_level")],
+        output="screen",
+    )
+    names = ("bundle_path", "robot", "params_file", "namespace", "use_sim_time", "headless", "log_level", "record")
+    server = IncludeLaunchDescription(
+        PythonLaunchDescriptionSource(PathJoinSubstitution([SHARE, "launch", "robot.launch.py"])),
+        launch_arguments={name: LaunchConfiguration(name) for name in names}.items(),
+    )
+    arguments = [
+        DeclareLaunchArgument(name, default_value=default, description=description)
+        for name, (default, description) in ARGUMENTS.items()
+    ]
+    return LaunchDescription([*arguments, sim, server])

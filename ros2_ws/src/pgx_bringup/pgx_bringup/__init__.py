@@ -1,0 +1,1 @@
+"""Starting everything: launch files on a ROS installation, `pgx up` without one."""

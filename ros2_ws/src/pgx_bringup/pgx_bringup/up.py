@@ -1,0 +1,140 @@
+"""`pgx up`: the launch files' nodes with the launch files' parameters, as processes of this environment."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import rclpy
+from pgx_policy_server.spinning import make_executor
+from rclpy.node import Node
+from rclpy.signals import SignalHandlerOptions
+
+from pgx_bringup.monitor import Display, Monitor
+from pgx_bringup.processes import Program, Stack
+from pgx_bringup.share import share
+from pgx_core.errors import ConfigError, RunError
+from pgx_core.serving import load_bundle
+from pgx_core.serving.checks import find_objective
+
+POLL = 0.1  # s
+
+
+@dataclass(frozen=True)
+class UpConfig:
+    """What to start."""
+
+    bundle: Path
+    objective: str = ""  # pursued from the start; empty: hold
+    viewer: bool = False
+    sim: bool = True  # start a simulated robot; else a real one is expected
+    seconds: float = 0.0  # after which to stop; 0: on Ctrl-C
+    record: Path | None = None  # an MCAP file
+    params: Path | None = None  # ROS parameters; where None those of the launch files
+
+
+def up(config: UpConfig) -> None:
+    """Serve a bundle until Ctrl-C, with a live line of what happens.
+
+    Raises:
+        BundleError: the bundle is refused, or does not know the objective.
+        ConfigError: a file of parameters or the recording's folder is missing.
+        RunError: a process ended by itself.
+    """
+    with stopping() as stopped, serving(config) as (stack, node, executor):
+        display = Display(Monitor(node))
+        deadline = time.monotonic() + (config.seconds or float("inf"))
+        try:
+            while not stopped and time.monotonic() < deadline:
+                executor.spin_once(timeout_sec=POLL)
+                display.show()
+                require_alive(stack)
+        finally:
+            display.close()
+
+
+@contextlib.contextmanager
+def serving(config: UpConfig) -> Iterator[tuple[Stack, Node, rclpy.executors.Executor]]:
+    """A running stack, and a node beside it with the executor to spin it."""
+    _check(config)
+    programs = _programs(config)
+    with contextlib.ExitStack() as exits:
+        logs = Path(exits.enter_context(tempfile.TemporaryDirectory(prefix="pgx_up_")))
+        os.environ.setdefault("ROS_LOG_DIR", str(logs))
+        profile = share("pgx_sim") / "config" / "fastdds.xml"
+        if profile.is_file():  # processes that start together find each other sooner
+            os.environ.setdefault("FASTDDS_DEFAULT_PROFILES_FILE", str(profile))
+        rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
+        exits.callback(rclpy.shutdown)
+        node = Node("pgx_up")
+        exits.callback(node.destroy_node)
+        executor = make_executor()
+        exits.callback(executor.shutdown)
+        executor.add_node(node)
+        yield exits.enter_context(Stack(programs, logs)), node, executor
+
+
+@contextlib.contextmanager
+def stopping() -> Iterator[list[int]]:
+    """A list that a signal to stop fills; the signals do nothing else meanwhile."""
+    stopped: list[int] = []
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = [signal.signal(number, lambda number, _: stopped.append(number)) for number in numbers]
+    try:
+        yield stopped
+    finally:
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)
+
+
+def require_alive(stack: Stack) -> None:
+    """Every process runs.
+
+    Raises:
+        RunError: one ended by itself; with the last lines of its log.
+    """
+    dead = stack.dead()
+    if dead is not None:
+        print(f"last lines of {dead.program.name}:\n{dead.tail()}", flush=True)
+        raise RunError(f"the process '{dead.program.name}' ended with status {dead.process.returncode}")
+
+
+def _check(config: UpConfig) -> None:
+    manifest = load_bundle(config.bundle).manifest
+    if config.objective:
+        find_objective(manifest, config.objective)
+    for path, what in ((config.params, "params"), (config.record and config.record.resolve().parent, "record")):
+        if path is not None and not path.exists():
+            raise ConfigError(f"{what}: '{path}' does not exist")
+
+
+def _programs(config: UpConfig) -> list[Program]:
+    """The server first: it is the one to stop first. The recorder last: it hears the end."""
+    params = config.params or share("pgx_bringup") / "params" / ("sim.yaml" if config.sim else "robot.yaml")
+    common = {"bundle_path": config.bundle.resolve()}
+    clock = {"use_sim_time": str(config.sim).lower()}
+    server = {**common, **clock, "autostart": "true"}
+    server |= {"initial_objective": config.objective} if config.objective else {}
+    programs = [
+        _node("policy_server", "pgx_policy_server.server_node:main", params, server),
+        _node("watchdog", "pgx_policy_server.watchdog_node:main", params, {**common, **clock}),
+    ]
+    if config.sim:
+        sim = {**common, "viewer": str(config.viewer).lower()}
+        programs.append(_node("sim", "pgx_sim.node:main", params, sim))
+    if config.record is not None:
+        programs.append(Program("record", "pgx_bringup.record:main", (str(config.record.resolve()),)))
+    return programs
+
+
+def _node(name: str, entry: str, params: Path, parameters: dict[str, object]) -> Program:
+    words = ["--ros-args", "--params-file", str(params)]
+    for key, value in parameters.items():
+        words += ["-p", f"{key}:={value}"]
+    return Program(name, entry, tuple(words))

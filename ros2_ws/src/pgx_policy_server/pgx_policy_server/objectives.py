@@ -1,0 +1,120 @@
+"""How objectives are asked for: typed and plain topics, services, `cmd_vel`. Each becomes a request."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from geometry_msgs.msg import Twist, TwistStamped
+from rclpy.node import Node
+from rclpy.qos import QoSProfile
+from std_msgs.msg import Header, String
+
+from pgx_core.contract import ObjectiveContract
+from pgx_core.serving import Answer, Controller, Instant, Request
+from pgx_policy_server.inputs import stamp_of
+from pgx_policy_server.reports import TYPED, Reports
+
+if TYPED:
+    from pgx_msgs.msg import ObjectiveCommand
+    from pgx_msgs.srv import ListObjectives, SetObjective
+
+# Never latched: a restart must not replay an old wish.
+QOS = QoSProfile(depth=1)
+
+
+class ObjectiveInterface:
+    """Hears objectives for a controller.
+
+    Args:
+        node: hears and serves.
+        controller: takes the requests.
+        objectives: what the bundle can be asked for.
+        now: the time of arrival.
+        values: the parameters `objective_age_s`, `cmd_vel_command` and `enable_stamped_cmd_vel`.
+        report: told of refusals that the controller does not see, and of the objective that is pursued.
+    """
+
+    def __init__(
+        self,
+        node: Node,
+        controller: Controller,
+        objectives: Sequence[ObjectiveContract],
+        now: Callable[[], Instant],
+        values: dict[str, Any],
+        report: Reports,
+    ) -> None:
+        self._node, self._controller, self._now, self._report = node, controller, now, report
+        self._objectives = objectives
+        self._oldest = values["objective_age_s"] or float("inf")
+        self._velocity_name = values["cmd_vel_command"]
+        self._subscriptions = [node.create_subscription(String, "~/objective_name", self._on_name, QOS)]
+        self._services = []
+        if TYPED:
+            self._subscriptions.append(node.create_subscription(ObjectiveCommand, "~/objective", self._on_command, QOS))
+            self._services.append(node.create_service(SetObjective, "~/set_objective", self._on_set))
+            self._services.append(node.create_service(ListObjectives, "~/list_objectives", self._on_list))
+        if self._velocity_name:
+            stamped = values["enable_stamped_cmd_vel"]
+            kind, callback = (TwistStamped, self._on_stamped_twist) if stamped else (Twist, self._on_twist)
+            self._subscriptions.append(node.create_subscription(kind, "cmd_vel", callback, QOS))
+
+    def close(self) -> None:
+        """Hear no more."""
+        for subscription in self._subscriptions:
+            self._node.destroy_subscription(subscription)
+        for service in self._services:
+            self._node.destroy_service(service)
+
+    def _on_name(self, message: String) -> None:
+        self._controller.request(Request(name=message.data), self._now())
+
+    def _on_twist(self, message: Twist) -> None:
+        self._controller.request(Request(command={self._velocity_name: message.linear.x}), self._now())
+
+    def _on_stamped_twist(self, message: TwistStamped) -> None:
+        stale = self._stale(message.header)
+        if stale:
+            self._report.refused(stale)
+        else:
+            self._on_twist(message.twist)
+
+    def _on_command(self, message: Any) -> Answer:
+        reason = self._stale(message.header) or _contradiction(message)
+        if reason:
+            self._report.refused(reason)
+            return Answer(False, "", "", reason)
+        request = Request(
+            name=message.name,
+            weights=dict(zip(message.objectives, message.weights, strict=True)),
+            command=dict(zip(message.command_names, message.command_values, strict=True)),
+        )
+        return self._controller.request(request, self._now())
+
+    def _stale(self, header: Header) -> str:
+        stamp = stamp_of(header)
+        age = self._now().ros - stamp if stamp else 0.0
+        return f"the objective is {age:.2f} s old: expected at most {self._oldest:g} s" if age > self._oldest else ""
+
+    def _on_set(self, request: Any, response: Any) -> Any:
+        answer = self._on_command(request.command)
+        response.accepted, response.reason = answer.accepted, answer.reason
+        response.objective, response.group = answer.objective, answer.group
+        return response
+
+    def _on_list(self, _: Any, response: Any) -> Any:
+        response.objectives = [objective.name for objective in self._objectives]
+        response.groups = [objective.group for objective in self._objectives]
+        response.scores = [objective.score for objective in self._objectives]
+        response.active = self._report.objective
+        return response
+
+
+def _contradiction(message: Any) -> str:
+    for names, numbers in (("objectives", "weights"), ("command_names", "command_values")):
+        given, values = getattr(message, names), getattr(message, numbers)
+        if len(given) != len(values):
+            return f"expected as many {numbers} as {names}, got {len(values)} and {len(given)}"
+        if len(set(given)) != len(given):
+            return f"{names}: each may be named once"
+    return ""

@@ -1,0 +1,234 @@
+"""Everything that exists between configure and cleanup: one bundle's controller, its messages and its loop."""
+
+from __future__ import annotations
+
+import gc
+import math
+import time
+from typing import Any
+
+import numpy as np
+import onnxruntime
+from rclpy.node import Node
+from rclpy.qos import QoSProfile
+from std_msgs.msg import Bool
+from std_srvs.srv import SetBool
+
+from pgx_core.errors import BundleError, ConfigError
+from pgx_core.serving import Bundle, Controller, Instant, Mode, Tick, load_bundle
+from pgx_core.serving.output import OutputGate, SafeCommands
+from pgx_policy_server.inputs import RobotInputs
+from pgx_policy_server.metronome import SIMULATED_DEPTH, SimulatedMetronome, WallMetronome
+from pgx_policy_server.objectives import ObjectiveInterface
+from pgx_policy_server.outputs import CommandOut
+from pgx_policy_server.parameters import serving_config
+from pgx_policy_server.reports import Reports, View
+from pgx_policy_server.timing import TickTiming
+
+REST_TICKS = 10  # over which a velocity or effort command goes to 0 at the end
+HEARTBEAT_RATE = 50.0  # Hz, at most
+WATCHDOG_SILENCE = 1.0  # s after which the watchdog counts as gone
+FLUSH = 0.5  # s for the last messages to arrive
+QOS = QoSProfile(depth=1)
+
+
+class Session:
+    """Serves one bundle.
+
+    Args:
+        node: whose topics these are.
+        values: every parameter.
+        reports: told of ticks and events.
+
+    Raises:
+        BundleError: the bundle is refused.
+        ConfigError: the parameters do not fit it, or each other.
+    """
+
+    def __init__(self, node: Node, values: dict[str, Any], reports: Reports) -> None:
+        self._bundle = _load(values)
+        contract = self._bundle.manifest.contract
+        self._node, self._reports, self._watchdog = node, reports, values["watchdog"]
+        self._controller = Controller(self._bundle, serving_config(values))
+        order = values["joint_order"]
+        self._output = CommandOut(node, values["command_out_type"], values["controller"], contract, order)
+        simulated, rate = node.get_parameter("use_sim_time").value, contract.control_rate
+        self._metronome = SimulatedMetronome(node, rate) if simulated else WallMetronome(rate)
+        now = self._metronome.now
+        self._inputs = RobotInputs(node, self._controller, now, SIMULATED_DEPTH if simulated else 1)
+        objectives = self._bundle.manifest.objectives
+        self._objectives = ObjectiveInterface(node, self._controller, objectives, now, values, reports)
+        self._open_estop()
+        self._open_heartbeats(rate)
+        self._reset()
+
+    def activate(self) -> str:
+        """Start the loop; the answer is why not, or empty."""
+        others = self._other_commanders()
+        if others:
+            return f"{others[0]}: two nodes must not command one robot"
+        refusal = self._controller.activate(self._metronome.now())
+        if not refusal:
+            self._reset()
+            # What exists now stays: collections during the loop then have little to look at.
+            gc.collect()
+            gc.freeze()
+            self._metronome.start(self._beat)
+        return refusal
+
+    def deactivate(self) -> None:
+        """Stop the loop and leave the robot with a safe command."""
+        self._metronome.stop()
+        command = self._tick.command if self._tick else None
+        self._controller.deactivate(self._metronome.now())
+        if command is not None:
+            self._come_to_rest(command)
+        self._heartbeat.publish(Bool(data=False))  # an end in order is no fault
+        self._tick, self._reason = None, ""
+        self._reports.active("", "")
+
+    def close(self) -> None:
+        """Wait until the last messages have arrived, and free everything."""
+        self._output.flush(FLUSH)
+        for part in (self._inputs, self._objectives, self._output, self._metronome):
+            part.close()
+        self._node.destroy_service(self._estop_service)
+        for subscription in self._subscriptions:
+            self._node.destroy_subscription(subscription)
+        self._node.destroy_publisher(self._heartbeat)
+        gc.unfreeze()
+
+    def look(self) -> None:
+        """While inactive: read the inputs without commanding, so that reports say what activation waits for."""
+        self._tick = self._controller.tick(self._metronome.now())
+        for event in self._tick.events:
+            self._reports.event(event)
+
+    def survey(self) -> None:
+        """Look at what changes slowly: who else commands the robot."""
+        self._errors = self._other_commanders()
+
+    def check(self) -> None:
+        """Raise what ended the loop."""
+        if self._metronome.failure is not None:
+            raise self._metronome.failure
+
+    def view(self, state: str, note: str) -> View:
+        """What there is to report."""
+        tick, manifest = self._tick, self._bundle.manifest
+        refusal = tick.refusal if tick and tick.refusal not in note else ""
+        return View(
+            state=state,
+            mode=tick.mode.name if tick else Mode.INACTIVE.name,
+            reason=self._reason,
+            objective=tick.objective if tick else "",
+            group=tick.group if tick else "",
+            bundle=manifest.name,
+            digest=manifest.digest,
+            ages=tick.ages if tick else {},
+            refusals=dict(self._inputs.refusals),
+            timing=self._timing.report(),
+            ticks=self._ticks,
+            refused_ticks=self._refused_ticks,
+            clamps=tick.clamps if tick else 0,
+            providers={group: session.provider for group, session in self._bundle.sessions.items()},
+            warnings=tuple(filter(None, (note, refusal, *self._missing()))),
+            errors=tuple(self._errors),
+        )
+
+    def _reset(self) -> None:
+        self._timing = TickTiming()
+        self._errors: list[str] = []
+        self._last_ros = -math.inf
+        self._tick, self._reason = None, ""
+        self._ticks = self._refused_ticks = 0
+
+    def _beat(self, now: Instant, missed: int) -> None:
+        """One control tick."""
+        start = time.monotonic()
+        if now.ros < self._last_ros:
+            self._controller.clock_jumped(now)
+        self._last_ros = now.ros
+        tick = self._controller.tick(now)
+        if tick.command is not None:
+            self._output.publish(tick.command)
+        self._timing.add(start, time.monotonic(), missed)
+        self._note(tick)
+
+    def _come_to_rest(self, command: np.ndarray) -> None:
+        """Hold the position, or bring velocity or effort to 0: the controller keeps the last command for ever."""
+        contract = self._controller.contract
+        gate, rest = OutputGate(contract, REST_TICKS), SafeCommands(contract).hold(command)
+        for _ in range(1 if contract.command_type == "position" else REST_TICKS):
+            command = gate.admit(rest, command, driven=False)
+            self._output.publish(command)
+            time.sleep(1.0 / contract.control_rate)
+
+    def _note(self, tick: Tick) -> None:
+        self._tick = tick
+        self._refused_ticks += bool(tick.refusal)
+        if self._ticks % self._ticks_per_heartbeat == 0:
+            self._heartbeat.publish(self._alive)
+        self._ticks += 1
+        for event in tick.events:
+            self._reports.event(event)
+            if event.kind == "mode":
+                self._reason = event.reason
+        self._reports.active(tick.group, tick.objective)
+
+    def _open_estop(self) -> None:
+        def on_message(message: Bool) -> None:
+            self._controller.estop(message.data, self._metronome.now())
+
+        def on_call(request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
+            self._controller.estop(request.data, self._metronome.now())
+            response.success = True
+            response.message = "pressed" if request.data else "released: deactivate and activate to go on"
+            return response
+
+        self._estop_service = self._node.create_service(SetBool, "~/estop", on_call)
+        self._subscriptions = [self._node.create_subscription(Bool, "~/estop", on_message, QOS)]
+
+    def _open_heartbeats(self, rate: float) -> None:
+        self._alive = Bool(data=True)
+        self._ticks_per_heartbeat = max(1, round(rate / HEARTBEAT_RATE))
+        self._heartbeat = self._node.create_publisher(Bool, "~/heartbeat", QOS)
+        self._watchdog_heard = time.monotonic()
+
+        def on_watchdog(_: Bool) -> None:
+            self._watchdog_heard = time.monotonic()
+
+        if self._watchdog:
+            topic = f"{self._watchdog}/heartbeat"
+            self._subscriptions.append(self._node.create_subscription(Bool, topic, on_watchdog, QOS))
+
+    def _missing(self) -> list[str]:
+        silence = time.monotonic() - self._watchdog_heard
+        gone = self._watchdog and silence > WATCHDOG_SILENCE
+        return [f"the watchdog '{self._watchdog}' has been silent for {silence:.1f} s"] if gone else []
+
+    def _other_commanders(self) -> list[str]:
+        """Nodes besides this one and the watchdog that publish commands."""
+        publishers = self._node.get_publishers_info_by_topic(self._output.topic)
+        names = [f"{info.node_namespace.rstrip('/')}/{info.node_name}" for info in publishers]
+        namespace = self._node.get_namespace().rstrip("/")
+        for expected in (f"{namespace}/{self._node.get_name()}", f"{namespace}/{self._watchdog}"):
+            if expected in names:
+                names.remove(expected)
+        return [f"{self._output.topic} is published by {name} too" for name in names]
+
+
+def _load(values: dict[str, Any]) -> Bundle:
+    """The bundle, on the first of the wished providers that ONNX Runtime has here."""
+    if not values["bundle_path"]:
+        raise ConfigError("bundle_path: expected the folder of a bundle, got nothing")
+    available = onnxruntime.get_available_providers()
+    providers = tuple(provider for provider in values["providers"] if provider in available)
+    if not providers:
+        raise ConfigError(f"providers: ONNX Runtime has none of them; it has: {', '.join(available)}")
+    bundle = load_bundle(values["bundle_path"], providers)
+    required = values["require_provider"]
+    for group, session in bundle.sessions.items():
+        if required and session.provider != required:
+            raise BundleError(f"require_provider: group '{group}' runs on {session.provider}, not on {required}")
+    return bundle

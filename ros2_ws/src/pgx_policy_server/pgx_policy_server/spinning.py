@@ -1,0 +1,66 @@
+"""Run a node as a process: one thread for all callbacks, and an end in which a last command can still be sent."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Callable
+from typing import Protocol
+
+import rclpy
+from rclpy.executors import Executor, SingleThreadedExecutor
+from rclpy.node import Node
+from rclpy.signals import SignalHandlerOptions
+
+from pgx_core.errors import PgxError
+
+SWITCH = 0.5e-3  # s that one thread may keep the others waiting; Python's 5 ms is a quarter of a control period
+POLL = 0.1  # s: a signal is noticed after so long at most
+
+
+class Served(Protocol):
+    """What a node needs to be run."""
+
+    node: Node
+
+    def check(self) -> None:
+        """Called some times a second; raises what ended a thread of its own."""
+
+    def close(self) -> None:
+        """Leave the robot safe. ROS still works."""
+
+
+def run(make: Callable[[], Served]) -> None:
+    """Spin until SIGINT or SIGTERM, then close. A user's mistake ends the process with one line and status 1."""
+    stopping: list[int] = []
+    for number in (signal.SIGINT, signal.SIGTERM):
+        # Later signals change nothing: the process is stopping already.
+        signal.signal(number, lambda number, _: stopping.append(number))
+    sys.setswitchinterval(SWITCH)
+    # The usual handlers close ROS first, and no safe command could be sent.
+    rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
+    try:
+        served = make()
+    except PgxError as error:
+        sys.exit(f"{error}")
+    executor = make_executor()
+    executor.add_node(served.node)
+    try:
+        while not stopping:
+            # spin() of the EventsExecutor takes a whole core and is deaf to signals in some releases.
+            executor.spin_once(timeout_sec=POLL)
+            served.check()
+    finally:
+        served.close()
+        executor.shutdown()
+        served.node.destroy_node()
+        rclpy.shutdown()
+
+
+def make_executor() -> Executor:
+    """The quickest one this rclpy has."""
+    try:
+        from rclpy.experimental import EventsExecutor
+    except ImportError:
+        return SingleThreadedExecutor()
+    return EventsExecutor()

@@ -1,0 +1,47 @@
+"""How long the last ticks took and how evenly they came. No ROS."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+WINDOW = 1024  # ticks
+
+
+@dataclass(frozen=True)
+class TimingReport:
+    """Over the last `WINDOW` ticks, in ms; 0 before there are any."""
+
+    p50: float  # of a tick, from its start to its command's publication
+    p99: float
+    maximum: float
+    period_sigma: float  # standard deviation of the time between the starts of two ticks
+    overruns: int  # deadlines missed since activation
+
+
+class TickTiming:
+    """Collects starts and ends of ticks. One thread adds, another may report."""
+
+    def __init__(self) -> None:
+        self._starts = np.zeros(WINDOW)
+        self._durations = np.zeros(WINDOW)
+        self._count = 0
+        self.overruns = 0
+
+    def add(self, start: float, end: float, missed: int) -> None:
+        """Note one tick: its start and end, monotonic s, and the deadlines missed before it."""
+        slot = self._count % WINDOW
+        self._starts[slot], self._durations[slot] = start, end - start
+        self._count += 1
+        self.overruns += missed
+
+    def report(self) -> TimingReport:
+        """The figures of now."""
+        filled = min(self._count, WINDOW)
+        if filled < 2:
+            return TimingReport(0.0, 0.0, 0.0, 0.0, self.overruns)
+        milliseconds = 1e3 * self._durations[:filled]
+        p50, p99 = np.percentile(milliseconds, (50, 99))
+        periods = 1e3 * np.diff(np.sort(self._starts[:filled]))
+        return TimingReport(float(p50), float(p99), float(milliseconds.max()), float(periods.std()), self.overruns)

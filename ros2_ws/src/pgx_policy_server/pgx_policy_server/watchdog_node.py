@@ -1,0 +1,136 @@
+"""The node `watchdog`: a process of its own that commands the robot safely when the policy server falls silent."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import numpy as np
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+from rclpy.clock import Clock, ClockType
+from rclpy.node import Node
+from rclpy.qos import QoSProfile, ReliabilityPolicy
+from sensor_msgs.msg import JointState
+from std_msgs.msg import Bool
+
+from pgx_core.contract import PolicyContract
+from pgx_core.errors import BundleError
+from pgx_core.serving import Instant
+from pgx_core.serving.manifest import MANIFEST_FILE, decode_manifest
+from pgx_policy_server.outputs import CommandOut
+from pgx_policy_server.parameters import WATCHDOG, declare, read
+from pgx_policy_server.spinning import run
+from pgx_policy_server.watchdog import Watchdog
+
+HEARTBEAT_PERIOD = 0.1  # s
+HEARTBEATS_PER_DIAGNOSTIC = 10
+
+
+class WatchdogNode(Node):
+    """Hears the server's heartbeat, and publishes safe commands while it should be there and is not.
+
+    It loads no policy: of the bundle it reads the contract alone.
+
+    Raises:
+        BundleError: the bundle's manifest is unusable.
+        ConfigError: a parameter is.
+    """
+
+    def __init__(self) -> None:
+        super().__init__("watchdog")
+        declare(self, WATCHDOG)
+        values = read(self, WATCHDOG)
+        contract = _read_contract(Path(values["bundle_path"]))
+        self._watchdog = Watchdog(contract, values["timeout_s"], values["joint_state_age_s"])
+        self._output = CommandOut(
+            self, values["command_out_type"], values["controller"], contract, values["joint_order"]
+        )
+        self._elapsed = self._ros = 0.0
+        self._reported, self._rounds = False, 0
+        self._subscribe(values["server"])
+        self._beat = self.create_publisher(Bool, "~/heartbeat", QoSProfile(depth=1))
+        self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
+        steady = Clock(clock_type=ClockType.STEADY_TIME)
+        self.create_timer(1.0 / contract.control_rate, self._tick, clock=steady)
+        self.create_timer(HEARTBEAT_PERIOD, self._live, clock=steady)
+
+    @property
+    def node(self) -> Node:
+        """This node."""
+        return self
+
+    def check(self) -> None:
+        """Nothing runs beside the callbacks."""
+
+    def close(self) -> None:
+        """The robot keeps what it was last told."""
+
+    def _subscribe(self, server: str) -> None:
+        newest = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
+
+        def on_heartbeat(message: Bool) -> None:
+            self._watchdog.heartbeat(message.data, self._now())
+
+        def on_command(message: object) -> None:
+            command = self._output.read(message)
+            if command is not None:
+                self._watchdog.command(command)
+
+        def on_joints(message: JointState) -> None:
+            numbers = np.frombuffer(message.position), np.frombuffer(message.velocity)
+            self._watchdog.joint_state(message.name, *numbers, self._now())
+
+        self.create_subscription(Bool, f"{server}/heartbeat", on_heartbeat, QoSProfile(depth=1))
+        self.create_subscription(self._output.message_type, self._output.topic, on_command, newest)
+        self.create_subscription(JointState, "joint_states", on_joints, newest)
+
+    def _now(self) -> Instant:
+        """The time; its ROS part forward only, since a simulator may start again."""
+        ros = 1e-9 * self.get_clock().now().nanoseconds
+        self._elapsed += max(0.0, ros - self._ros)
+        self._ros = ros
+        return Instant(time.monotonic(), self._elapsed)
+
+    def _tick(self) -> None:
+        command = self._watchdog.tick(self._now())
+        if command is not None:
+            self._output.publish(command)
+        if self._watchdog.intervening != self._reported:
+            self._reported = self._watchdog.intervening
+            words = "the policy server is silent: commanding the safe state" if self._reported else "the server is back"
+            self.get_logger().error(words) if self._reported else self.get_logger().info(words)
+            self._report()
+
+    def _live(self) -> None:
+        self._beat.publish(Bool(data=True))
+        self._rounds += 1
+        if self._rounds % HEARTBEATS_PER_DIAGNOSTIC == 0:
+            self._report()
+
+    def _report(self) -> None:
+        bad = self._watchdog.intervening
+        status = DiagnosticStatus(
+            level=DiagnosticStatus.ERROR if bad else DiagnosticStatus.OK,
+            name=f"{self.get_fully_qualified_name().lstrip('/')}: watchdog",
+            message="the policy server is silent: commanding the safe state" if bad else "watching",
+            values=[KeyValue(key="intervening", value=str(bad).lower())],
+        )
+        message = DiagnosticArray(status=[status])
+        message.header.stamp = self.get_clock().now().to_msg()
+        self._diagnostics.publish(message)
+
+
+def _read_contract(folder: Path) -> PolicyContract:
+    try:
+        return decode_manifest((folder / MANIFEST_FILE).read_text()).contract
+    except (OSError, UnicodeDecodeError) as error:
+        raise BundleError(f"bundle_path: cannot read {MANIFEST_FILE} in '{folder}': {error}") from error
+
+
+def main() -> None:
+    """Entry point of the executable `watchdog`."""
+    run(WatchdogNode)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,92 @@
+"""A node of the test's own that hears, calls, and holds every command to the law."""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from rclpy.node import Node
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+
+from pgx_core.contract import PolicyContract
+
+from .processes import wait_until
+
+COMMANDS = "/forward_position_controller/commands"
+
+
+@dataclass
+class Heard:
+    """One message and when it came."""
+
+    arrival: float  # monotonic s
+    message: Any
+
+
+@dataclass
+class Recorder:
+    """A node in the test process, on a thread of its own, that hears topics and calls services."""
+
+    node: Node
+    contract: PolicyContract
+    heard: dict[str, list[Heard]] = field(default_factory=lambda: defaultdict(list))
+
+    def listen(self, message_type: type, topic: str, reliable: bool = False, latched: bool = False) -> list[Heard]:
+        """Record a topic; the list grows as messages come."""
+        qos = QoSProfile(
+            depth=1000,
+            reliability=ReliabilityPolicy.RELIABLE if reliable else ReliabilityPolicy.BEST_EFFORT,
+            durability=DurabilityPolicy.TRANSIENT_LOCAL if latched else DurabilityPolicy.VOLATILE,
+        )
+        heard = self.heard[topic]
+        self.node.create_subscription(
+            message_type, topic, lambda message: heard.append(Heard(time.monotonic(), message)), qos
+        )
+        return heard
+
+    def wait_for(self, topic: str, condition: Callable[[Any], object], timeout: float = 10.0, after: int = 0) -> Heard:
+        """The first message of a topic, from the one numbered `after` on, of which the condition holds."""
+        found: list[Heard] = []
+        place = after
+
+        def look() -> bool:
+            nonlocal place
+            while place < len(self.heard[topic]) and not found:
+                if condition(self.heard[topic][place].message):
+                    found.append(self.heard[topic][place])
+                place += 1
+            return bool(found)
+
+        wait_until(look, timeout, f"a certain message on {topic} ({len(self.heard[topic])} heard)")
+        return found[0]
+
+    def talk(self, message_type: type, topic: str, depth: int = 10) -> Any:
+        """A publisher that has found a listener."""
+        publisher = self.node.create_publisher(message_type, topic, depth)
+        wait_until(lambda: publisher.get_subscription_count() > 0, 10.0, f"someone to listen to {topic}")
+        return publisher
+
+    def call(self, service_type: type, name: str, request: Any, timeout: float = 10.0) -> Any:
+        """The answer of a service."""
+        client = self.node.create_client(service_type, name)
+        wait_until(client.service_is_ready, timeout, f"the service {name}")
+        future = client.call_async(request)
+        wait_until(future.done, timeout, f"an answer of {name}")
+        self.node.destroy_client(client)
+        return future.result()
+
+    def check_commands(self) -> None:
+        """The law: every command published in a test is finite, and none changes faster than the joints may move."""
+        limit = np.array([joint.velocity_limit for joint in self.contract.joints]) / self.contract.control_rate
+        for topic in [topic for topic in self.heard if topic.endswith("/commands")]:
+            arrivals = np.array([heard.arrival for heard in self.heard[topic]])
+            commands = np.array([heard.message.data for heard in self.heard[topic]]).reshape(len(arrivals), len(limit))
+            assert np.isfinite(commands).all(), f"{topic}: NaN or infinity was published"
+            # A message that comes after a gap may have moved for as many ticks as the gap was long.
+            ticks = np.maximum(1.0, np.round(np.diff(arrivals) * self.contract.control_rate))
+            excess = np.abs(np.diff(commands, axis=0)) - ticks[:, None] * limit
+            assert not (excess > 1e-6).any(), f"{topic}: a command jumped by {excess.max():.3f} more than the limit"

@@ -1,0 +1,448 @@
+"""The policy server as a real process: its lifecycle, its interfaces, and its commands against the pure controller.
+
+Most tests give it sensors and clock by hand, one control tick at a time: nothing then depends on timing.
+"""
+
+from __future__ import annotations
+
+import array
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from geometry_msgs.msg import Twist
+from lifecycle_msgs.msg import Transition
+from lifecycle_msgs.srv import ChangeState, GetState
+from nav_msgs.msg import Odometry
+from pgx_policy_server.parameters import SERVER
+from rcl_interfaces.msg import Parameter, ParameterType, ParameterValue
+from rcl_interfaces.srv import SetParameters
+from rosgraph_msgs.msg import Clock
+from sensor_msgs.msg import Imu, JointState
+from std_msgs.msg import Bool, String
+from std_srvs.srv import SetBool
+
+from pgx_core.contract import PolicyContract
+from pgx_core.serving import Controller, Instant, Request, ServingConfig, load_bundle
+from pgx_core.serving.manifest import BundleManifest
+
+from .processes import Process, wait_until
+from .recorder import COMMANDS, Recorder
+
+pgx_msgs = pytest.importorskip("pgx_msgs", reason="pgx_msgs is not built: it needs a C++ compiler")
+from pgx_msgs.msg import ObjectiveCommand, PolicyStatus  # noqa: E402
+from pgx_msgs.srv import ListObjectives, SetObjective  # noqa: E402
+
+EVENTS, STATUS, ACTIVE_POLICY = (f"/policy_server/{name}" for name in ("events", "status", "active_policy"))
+CONFIGURE, ACTIVATE = Transition.TRANSITION_CONFIGURE, Transition.TRANSITION_ACTIVATE
+DEACTIVATE, CLEANUP = Transition.TRANSITION_DEACTIVATE, Transition.TRANSITION_CLEANUP
+
+
+class Rig:
+    """A robot and a clock that go on one control tick at a time."""
+
+    def __init__(self, recorder: Recorder, contract: PolicyContract) -> None:
+        self._recorder, self._contract = recorder, contract
+        self._random = np.random.default_rng(0)
+        self._period = round(1e9 / contract.control_rate)
+        self.ticks = 0
+        node = recorder.node
+        topics = {"/joint_states": JointState, "/imu/data": Imu, "/odom": Odometry, "/clock": Clock}
+        self._publishers = {topic: node.create_publisher(kind, topic, 10) for topic, kind in topics.items()}
+        recorder.listen(PolicyStatus, STATUS, reliable=True, latched=True)
+        recorder.listen(String, ACTIVE_POLICY, reliable=True, latched=True)
+        recorder.listen(DiagnosticArray, "/diagnostics", reliable=True)
+        self.mirror: Controller | None = None  # gets everything that the server gets
+        self.mirrored: list[np.ndarray | None] = []
+
+    @property
+    def commands(self) -> list[Any]:
+        return self._recorder.heard[COMMANDS]
+
+    @property
+    def now(self) -> Instant:
+        """As the server counts it: from its first clock message on."""
+        return Instant(1e-9 * self._period * max(0, self.ticks - 1), 1e-9 * self._period * self.ticks)
+
+    def connect(self) -> None:
+        """Wait for the server's subscriptions, then give it the first readings."""
+        # The server's node has a clock of its own besides the one it ticks by.
+        wanted = dict.fromkeys(self._publishers, 1) | {"/clock": 2}
+        wait_until(
+            lambda: all(p.get_subscription_count() >= wanted[topic] for topic, p in self._publishers.items()),
+            15.0, "the server's subscriptions",
+        )  # fmt: skip
+        self.step(2, commanded=False)
+        self._recorder.wait_for(STATUS, lambda m: m.ages and np.isfinite(m.ages).all())
+
+    def step(self, ticks: int = 1, commanded: bool = True) -> None:
+        """Sensors, then the clock; wait for the command that answers."""
+        for _ in range(ticks):
+            before, heard = self.now, len(self.commands)
+            self.ticks += 1
+            self._say(before)
+            if commanded:
+                wait_until(lambda heard=heard: len(self.commands) > heard, 5.0, f"the command of tick {self.ticks}")
+            if self.mirror is not None:
+                self.mirrored.append(self.mirror.tick(self.now).command)
+
+    def _say(self, before: Instant) -> None:
+        n = len(self._contract.joints)
+        positions = [joint.default for joint in self._contract.joints] + 0.05 * self._random.normal(size=n)
+        velocities, spin, velocity = (0.1 * self._random.normal(size=size) for size in (n, 3, 3))
+        names = [joint.name for joint in self._contract.joints]
+        stamp = self.ticks * self._period
+        order = self._random.permutation(n)  # a robot lists its joints as it likes
+        joints = JointState(name=[names[i] for i in order])
+        joints.position = array.array("d", positions[order])
+        joints.velocity = array.array("d", velocities[order])
+        imu, odom, clock = Imu(), Odometry(), Clock()
+        orientation = np.array([1.0, *(0.1 * self._random.normal(size=3))])
+        orientation /= np.linalg.norm(orientation)
+        turn = imu.orientation
+        turn.w, turn.x, turn.y, turn.z = orientation
+        imu.angular_velocity.x, imu.angular_velocity.y, imu.angular_velocity.z = spin
+        linear = odom.twist.twist.linear
+        linear.x, linear.y, linear.z = velocity
+        for part in (joints.header.stamp, imu.header.stamp, odom.header.stamp, clock.clock):
+            part.sec, part.nanosec = divmod(stamp, 1_000_000_000)
+        for topic, message in zip(self._publishers, (joints, imu, odom, clock), strict=True):
+            self._publishers[topic].publish(message)
+        if self.mirror is not None:
+            self.mirror.joint_state(names, positions, velocities, self.now.ros, before)
+            self.mirror.imu(orientation, spin, self.now.ros, before)
+            self.mirror.odometry(velocity, self.now.ros, before)
+
+
+@pytest.fixture
+def rig(recorder: Recorder, manifest: BundleManifest) -> Rig:
+    return Rig(recorder, manifest.contract)
+
+
+@pytest.fixture
+def change(recorder: Recorder) -> Callable[[int], bool]:
+    """Ask for a transition; whether it succeeded."""
+
+    def ask(transition: int) -> bool:
+        request = ChangeState.Request(transition=Transition(id=transition))
+        return bool(recorder.call(ChangeState, "/policy_server/change_state", request).success)
+
+    return ask
+
+
+@pytest.fixture
+def state(recorder: Recorder) -> Callable[[], str]:
+    """The lifecycle state."""
+    return lambda: recorder.call(GetState, "/policy_server/get_state", GetState.Request()).current_state.label
+
+
+@pytest.fixture
+def active(rig: Rig, start_server: Callable[..., Process], change: Callable[[int], bool]) -> Process:
+    """An active server that holds; the rig goes on by hand."""
+    server = start_server(use_sim_time=True, watchdog="")
+    assert change(CONFIGURE)
+    rig.connect()
+    assert change(ACTIVATE)
+    return server
+
+
+@pytest.fixture
+def ask(recorder: Recorder) -> Callable[..., Any]:
+    """The answer of the service `set_objective`."""
+
+    def call(**fields: Any) -> Any:
+        request = SetObjective.Request(command=ObjectiveCommand(**fields))
+        return recorder.call(SetObjective, "/policy_server/set_objective", request)
+
+    return call
+
+
+def set_parameter(recorder: Recorder, name: str, value: str) -> Any:
+    wanted = ParameterValue(type=ParameterType.PARAMETER_STRING, string_value=value)
+    request = SetParameters.Request(parameters=[Parameter(name=name, value=wanted)])
+    return recorder.call(SetParameters, "/policy_server/set_parameters", request).results[0]
+
+
+def the_policy(level: bytes, words: str) -> Callable[[DiagnosticArray], bool]:
+    """A condition on /diagnostics."""
+    return lambda m: any(
+        s.name == "policy_server: policy" and s.level == level and words in s.message for s in m.status
+    )
+
+
+def test_a_broken_bundle_is_refused_in_one_line(start_server, bundle_copy: Path, change, state, recorder) -> None:
+    (bundle_copy / "golden.npz").write_bytes(b"broken")
+    server = start_server(bundle_path=str(bundle_copy))
+    assert not change(CONFIGURE)
+    assert state() == "unconfigured"
+    (line,) = server.log.splitlines()
+    assert "configuration refused: file 'golden.npz' is damaged or was altered" in line
+    recorder.listen(DiagnosticArray, "/diagnostics", reliable=True)
+    recorder.wait_for("/diagnostics", the_policy(DiagnosticStatus.ERROR, "configuration refused"))
+    assert server.stop() == 0
+
+
+def test_without_inputs_activation_is_refused(start_server, change, state) -> None:
+    server = start_server()
+    assert change(CONFIGURE)
+    assert not change(ACTIVATE)
+    assert state() == "inactive"
+    assert "activation refused: joint_states: nothing has come yet" in server.log
+
+
+@pytest.mark.parametrize(
+    ("parameters", "words"),
+    [
+        ({"blend_s": 9.0}, "parameter 'blend_s'"),
+        ({"blend_s": 1}, "write a number with a point"),
+        ({"bad_ticks": 0}, "parameter 'bad_ticks'"),
+    ],
+)
+def test_a_parameter_out_of_range_ends_the_process_in_one_line(start_server, parameters, words: str) -> None:
+    server = start_server(**parameters)
+    assert server.popen.wait(15) == 1
+    (line,) = server.log.splitlines()
+    assert words in line
+
+
+@pytest.mark.parametrize(
+    ("parameters", "words"),
+    [
+        ({"initial_objective": "fly"}, "unknown objective 'fly'"),
+        ({"command_out_type": "smoke"}, "command_out_type: expected one of forward, trajectory, joint_state"),
+        ({"joint_order": ["a", "b"]}, "joint_order: expected the bundle's joints"),
+        ({"require_provider": "TensorrtExecutionProvider"}, "runs on CPUExecutionProvider, not on Tensorrt"),
+        ({"providers": ["Nonsense"]}, "providers: ONNX Runtime has none of them"),
+        ({"bundle_path": ""}, "bundle_path: expected the folder of a bundle"),
+    ],
+)
+def test_a_wrong_setting_is_refused_by_configure(start_server, change, state, parameters, words: str) -> None:
+    server = start_server(**parameters)
+    assert not change(CONFIGURE)
+    assert state() == "unconfigured"
+    assert words in server.log
+
+
+def test_every_setting_of_the_controller_is_a_parameter() -> None:
+    rows = {row.name: row for row in SERVER}
+    for name, default in vars(ServingConfig()).items():
+        assert rows[name].default == default
+        low, high = rows[name].low, rows[name].high
+        assert isinstance(default, str) or low <= default <= high
+        if low is not None:
+            ServingConfig(**{name: type(default)(low)}), ServingConfig(**{name: type(default)(high)})
+
+
+def test_the_whole_cycle_and_a_hot_reload(
+    active: Process, rig: Rig, change, state, recorder, bundle_copy: Path
+) -> None:
+    rig.step(5)
+    assert not set_parameter(recorder, "bundle_path", str(bundle_copy)).successful, "not while active"
+    assert change(DEACTIVATE)
+    quiet = len(rig.commands)
+    rig.step(5, commanded=False)
+    time.sleep(0.2)
+    assert len(rig.commands) == quiet, "an inactive server commands nothing"
+    assert change(CLEANUP)
+    assert set_parameter(recorder, "bundle_path", str(bundle_copy)).successful
+    assert change(CONFIGURE)
+    rig.connect()
+    assert change(ACTIVATE)
+    rig.step(5)
+    assert state() == "active"
+    assert active.stop() == 0
+
+
+def test_an_objective_by_service(active: Process, rig: Rig, ask, recorder) -> None:
+    answer = ask(name="run")
+    assert (answer.accepted, answer.objective, answer.group) == (True, "run", "quick")
+    rig.step(60)
+    event = recorder.wait_for(EVENTS, lambda m: m.kind == "switch").message
+    assert (event.source, event.target, event.group) == ("", "run", "quick")
+    recorder.wait_for(STATUS, lambda m: (m.mode, m.objective, m.group) == ("RUN", "run", "quick"))
+    recorder.wait_for(ACTIVE_POLICY, lambda m: m.data == "quick/run")
+    answer = ask(command_names=["velocity"], command_values=[9.0])
+    assert answer.accepted and answer.objective == "sprint" and "clipped" in answer.reason
+    assert ask(objectives=["walk", "run"], weights=[1.0, 0.0]).objective == "walk"
+
+
+def test_an_objective_by_topic(active: Process, rig: Rig, recorder) -> None:
+    recorder.talk(ObjectiveCommand, "/policy_server/objective").publish(ObjectiveCommand(name="walk"))
+    step_until(rig, lambda: pursued(recorder) == "calm/walk")
+    recorder.talk(String, "/policy_server/objective_name").publish(String(data="sprint"))
+    step_until(rig, lambda: pursued(recorder) == "quick/sprint")
+
+
+def pursued(recorder: Recorder) -> str:
+    """The active policy, as last heard."""
+    heard = recorder.heard[ACTIVE_POLICY]
+    return str(heard[-1].message.data) if heard else ""
+
+
+def step_until(rig: Rig, condition: Callable[[], bool], most: int = 300) -> None:
+    for _ in range(most):
+        if condition():
+            return
+        rig.step()
+    pytest.fail(f"it did not come about in {most} ticks")
+
+
+def test_the_list_of_objectives(active: Process, rig: Rig, ask, recorder) -> None:
+    ask(name="run")
+    rig.step(3)
+    answer = recorder.call(ListObjectives, "/policy_server/list_objectives", ListObjectives.Request())
+    assert (answer.objectives, answer.groups) == (
+        ["stand", "walk", "run", "sprint"],
+        ["calm", "calm", "quick", "quick"],
+    )
+    assert answer.active == "run" and list(answer.scores) == [0.5] * 4
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"name": "fly"}, "unknown objective 'fly'"),
+        ({}, "got 0"),
+        ({"name": "run", "command_names": ["velocity"], "command_values": [1.0]}, "got 2"),
+        ({"objectives": ["run"], "weights": []}, "as many weights as objectives"),
+        ({"command_names": ["velocity"] * 2, "command_values": [1.0, 2.0]}, "each may be named once"),
+        ({"command_names": ["velocity"], "command_values": [float("nan")]}, "finite"),
+        ({"objectives": ["run"], "weights": [-1.0]}, "weights of 0 or more"),
+    ],
+)
+def test_a_wrong_objective_changes_nothing(active: Process, rig: Rig, ask, recorder, fields, words: str) -> None:
+    assert ask(name="walk").accepted
+    rig.step(3)
+    answer = ask(**fields)
+    assert not answer.accepted and words in answer.reason
+    rig.step(3)
+    event = recorder.wait_for(EVENTS, lambda m: m.kind == "refused").message
+    assert words in event.reason
+    assert pursued(recorder) == "calm/walk"
+
+
+def test_an_old_objective_is_refused(active: Process, rig: Rig, ask) -> None:
+    rig.step(100)  # 2 s and more
+    command = ObjectiveCommand(name="run")
+    command.header.stamp.nanosec = 1
+    answer = ask(name="run", header=command.header)
+    assert not answer.accepted and "s old" in answer.reason
+
+
+def test_the_stop_is_latched(active: Process, rig: Rig, ask, change, recorder) -> None:
+    ask(name="run")
+    rig.step(5)
+    stop = recorder.talk(Bool, "/policy_server/estop")
+    stop.publish(Bool(data=True))
+    step_until(rig, lambda: recorder.heard[STATUS][-1].message.mode == "ESTOP")
+    stop.publish(Bool(data=False))
+    rig.step(20)
+    answer = ask(name="walk")
+    assert not answer.accepted and "e-stop" in answer.reason
+    assert recorder.heard[STATUS][-1].message.mode == "ESTOP"
+    recorder.wait_for("/diagnostics", the_policy(DiagnosticStatus.ERROR, "ESTOP"))
+    assert change(DEACTIVATE) and change(ACTIVATE)
+    rig.step(3)
+    assert ask(name="walk").accepted
+
+
+def test_the_stop_as_a_service(active: Process, rig: Rig, change, recorder) -> None:
+    press = lambda pressed: recorder.call(SetBool, "/policy_server/estop", SetBool.Request(data=pressed))  # noqa: E731
+    assert press(True).success
+    rig.step(2)
+    recorder.wait_for(EVENTS, lambda m: m.target == "ESTOP")
+    assert change(DEACTIVATE)
+    assert not change(ACTIVATE), "while it is pressed"
+    press(False)
+    rig.step(2, commanded=False)
+    assert change(ACTIVATE)
+
+
+def test_twist_sets_the_commanded_velocity(start_server, rig: Rig, change, recorder) -> None:
+    start_server(use_sim_time=True, watchdog="", cmd_vel_command="velocity")
+    assert change(CONFIGURE)
+    rig.connect()
+    assert change(ACTIVATE)
+    twist = Twist()
+    twist.linear.x = 2.1
+    recorder.talk(Twist, "/cmd_vel").publish(twist)
+    step_until(rig, lambda: pursued(recorder) == "quick/run")
+
+
+def test_the_commands_are_the_controllers_own(start_server, rig: Rig, change, ask, runner_bundle: Path) -> None:
+    """Parity of the served node with `Controller` on the same inputs, over switches and joints in any order."""
+    start_server(use_sim_time=True, watchdog="")
+    assert change(CONFIGURE)
+    rig.mirror = Controller(load_bundle(runner_bundle))
+    rig.connect()
+    rig.mirrored.clear()
+    assert change(ACTIVATE) and not rig.mirror.activate(rig.now)
+    for objective in ("walk", "run", "sprint", "walk", "stand"):
+        assert ask(name=objective).accepted and rig.mirror.request(Request(name=objective), rig.now).accepted
+        rig.step(25)
+    served = np.array([heard.message.data for heard in rig.commands])
+    np.testing.assert_allclose(served, rig.mirrored, rtol=0.0, atol=1e-5)
+    assert np.ptp(served, axis=0).min() > 0.01, "they moved"
+
+
+def test_a_second_server_is_refused(active: Process, rig: Rig, start_server, recorder) -> None:
+    second = start_server(name="second", use_sim_time=True, watchdog="")
+    request = ChangeState.Request(transition=Transition(id=CONFIGURE))
+    assert recorder.call(ChangeState, "/second/change_state", request).success
+    time.sleep(0.5)
+    request = ChangeState.Request(transition=Transition(id=ACTIVATE))
+    assert not recorder.call(ChangeState, "/second/change_state", request).success
+    assert "two nodes must not command one robot" in second.log
+    recorder.wait_for("/diagnostics", the_policy(DiagnosticStatus.ERROR, "is published by /second too"))
+
+
+def test_namespace_and_remapping(start_server, recorder) -> None:
+    start_server(name="brain", namespace="/left", remap={"joint_states": "measured"}, watchdog="")
+    request = ChangeState.Request(transition=Transition(id=CONFIGURE))
+    assert recorder.call(ChangeState, "/left/brain/change_state", request).success
+    topics = dict(recorder.node.get_topic_names_and_types())
+    expected = ("forward_position_controller/commands", "measured", "brain/status", "brain/objective", "imu/data")
+    assert {f"/left/{name}" for name in expected} <= topics.keys()
+    assert ("brain", "/left") in recorder.node.get_node_names_and_namespaces()
+    assert "policy_server" not in recorder.node.get_node_names()
+
+
+WITHOUT_CHECKS = """
+import sys, numpy, rclpy
+from pgx_core.serving import load_bundle
+from pgx_policy_server.outputs import TOPICS, CommandOut
+rclpy.init()
+node, contract = rclpy.create_node("out"), load_bundle(sys.argv[1]).manifest.contract
+wanted = numpy.arange(float(contract.action_size))
+order = [joint.name for joint in contract.joints][::-1]
+for kind in TOPICS:
+    out = CommandOut(node, kind, "c", contract, order)
+    out.publish(wanted)
+    assert (out.read(out._message) == wanted).all(), kind
+    field = out._source(out._message)
+    assert list(getattr(field, out._field)) == list(wanted[::-1]), kind
+"""
+
+
+@pytest.mark.parametrize("checks", ["", "1"])
+def test_every_kind_of_command_carries_the_numbers(runner_bundle: Path, checks: str) -> None:
+    """With and without the message checks, which keep the array that they are given or copy it."""
+    environment = os.environ | {"ROS_PYTHON_CHECK_FIELDS": checks}
+    command = [sys.executable, "-c", WITHOUT_CHECKS, str(runner_bundle)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_last_command_of_a_stopped_server_is_the_held_one(active: Process, rig: Rig) -> None:
+    rig.step(5)
+    began = time.monotonic()
+    assert active.stop() == 0
+    assert time.monotonic() - began < 2.0
+    np.testing.assert_array_equal(rig.commands[-1].message.data, rig.commands[-2].message.data)

@@ -1,0 +1,182 @@
+"""The watchdog's judgement on a clock of the test's own, and the watchdog as a process beside a server that dies."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from hypothesis import given
+from hypothesis import strategies as st
+from pgx_policy_server.watchdog import Watchdog
+
+from pgx_core.contract import JointContract, ObservationTerm, PolicyContract
+from pgx_core.serving import Instant
+
+from .processes import Process, wait_until
+from .recorder import COMMANDS, Recorder
+
+PERIOD, TIMEOUT, AGE = 0.02, 0.15, 0.1
+JOINT = JointContract("a", 0.0, 0.5, -1.0, 1.0, None, None, 2.0, 20.0, 30.0, 1.0)
+JOINTS = (JOINT, replace(JOINT, name="b"))
+REACH = JOINT.velocity_limit * PERIOD
+
+
+def contract(safe_state: str = "damp", command_type: str = "position") -> PolicyContract:
+    terms = (ObservationTerm("joint_positions", 2),)
+    return PolicyContract("pair", 1 / PERIOD, command_type, JOINTS, terms, safe_state, None)
+
+
+def at(seconds: float) -> Instant:
+    return Instant(seconds, seconds)
+
+
+def serve(watchdog: Watchdog, seconds: float, command: tuple[float, float] = (0.5, -0.5)) -> float:
+    """A server that beats and commands until then."""
+    for k in range(round(seconds / PERIOD) + 1):
+        watchdog.heartbeat(True, at(k * PERIOD))
+        watchdog.command(np.array(command))
+        assert watchdog.tick(at(k * PERIOD)) is None
+    return k * PERIOD
+
+
+def silence(
+    watchdog: Watchdog, since: float, seconds: float, joints: tuple | None = None
+) -> Iterator[np.ndarray | None]:
+    for k in range(1, round(seconds / PERIOD) + 1):
+        if joints is not None:
+            watchdog.joint_state(("b", "a"), joints[::-1], (0.0, 0.0), at(since + k * PERIOD))
+        yield watchdog.tick(at(since + k * PERIOD))
+
+
+def test_it_takes_over_after_the_timeout_and_not_before() -> None:
+    watchdog = Watchdog(contract(), TIMEOUT, AGE)
+    last = serve(watchdog, 1.0)
+    said = [command is not None for command in silence(watchdog, last, 0.4)]
+    assert said.index(True) == int(TIMEOUT / PERIOD) and all(said[said.index(True) :])
+
+
+@pytest.mark.parametrize("active", [True, False])
+def test_it_steps_back_at_once_when_the_server_is_heard(active: bool) -> None:
+    watchdog = Watchdog(contract(), TIMEOUT, AGE)
+    last = serve(watchdog, 1.0)
+    assert list(silence(watchdog, last, 0.4))[-1] is not None
+    watchdog.heartbeat(active, at(last + 0.41))
+    assert watchdog.tick(at(last + 0.42)) is None and not watchdog.intervening
+
+
+def test_a_server_that_ends_in_order_or_was_never_there_is_no_fault() -> None:
+    watchdog = Watchdog(contract(), TIMEOUT, AGE)
+    assert all(command is None for command in silence(watchdog, 0.0, 1.0, (0.0, 0.0)))
+    last = serve(watchdog, 0.5)
+    watchdog.heartbeat(False, at(last))
+    assert all(command is None for command in silence(watchdog, last, 1.0, (0.0, 0.0)))
+
+
+def test_a_simulator_that_stands_still_is_no_silence() -> None:
+    watchdog = Watchdog(contract(), TIMEOUT, AGE)
+    last = serve(watchdog, 0.5)
+    assert watchdog.tick(Instant(last + 10.0, last)) is None
+    assert watchdog.tick(Instant(last, last + 10.0)) is None
+
+
+def test_hold_repeats_the_last_command() -> None:
+    watchdog = Watchdog(contract("hold"), TIMEOUT, AGE)
+    last = serve(watchdog, 0.5)
+    for command in list(silence(watchdog, last, 1.0, (0.0, 0.0)))[10:]:
+        np.testing.assert_array_equal(command, [0.5, -0.5])
+
+
+def test_damp_goes_to_the_measured_positions_no_faster_than_the_joints_may() -> None:
+    watchdog = Watchdog(contract("damp"), TIMEOUT, AGE)
+    last = serve(watchdog, 0.5)
+    path = [np.array([0.5, -0.5])] + [c for c in silence(watchdog, last, 2.0, (-0.3, 0.2)) if c is not None]
+    assert np.abs(np.diff(path, axis=0)).max() <= REACH + 1e-12
+    np.testing.assert_allclose(path[-1], [-0.3, 0.2])
+
+
+def test_damp_repeats_the_last_command_while_the_joints_are_unknown() -> None:
+    watchdog = Watchdog(contract("damp"), TIMEOUT, AGE)
+    last = serve(watchdog, 0.5)
+    np.testing.assert_array_equal(list(silence(watchdog, last, 1.0))[-1], [0.5, -0.5])
+
+
+@pytest.mark.parametrize("command_type", ["velocity", "effort"])
+def test_velocity_and_effort_go_to_zero(command_type: str) -> None:
+    watchdog = Watchdog(contract("hold", command_type), TIMEOUT, AGE)
+    last = serve(watchdog, 0.5)
+    np.testing.assert_array_equal(list(silence(watchdog, last, 1.0))[-1], [0.0, 0.0])
+
+
+numbers = st.floats(allow_nan=True, allow_infinity=True)
+
+
+@given(
+    commands=st.lists(st.tuples(numbers, numbers), max_size=5),
+    joints=st.lists(st.tuples(numbers, numbers), max_size=20),
+    safe_state=st.sampled_from(["hold", "damp"]),
+)
+def test_whatever_it_hears_it_says_nothing_but_finite_commands_within_reach(commands, joints, safe_state) -> None:
+    watchdog = Watchdog(contract(safe_state), TIMEOUT, AGE)
+    last = serve(watchdog, 0.2)
+    for command in commands:
+        watchdog.command(np.array(command))
+    said = []
+    for k in range(30):
+        now = at(last + k * PERIOD)
+        watchdog.joint_state(("a", "b"), joints[k % len(joints)] if joints else (0.0, 0.0), (0.0, 0.0), now)
+        command = watchdog.tick(now)
+        if command is not None:
+            said.append(command)
+            watchdog.command(said[-2:][0])  # it hears itself, a tick late
+    assert said and np.isfinite(said).all() and np.abs(said).max() <= 1.0
+    assert np.abs(np.diff(said, axis=0)).max(initial=0.0) <= REACH + 1e-12
+
+
+def test_a_joint_that_is_missing_is_not_made_up() -> None:
+    watchdog = Watchdog(contract("damp"), TIMEOUT, AGE)
+    last = serve(watchdog, 0.5)
+    for k in range(30):
+        watchdog.joint_state(("a",), (0.0,), (0.0,), at(last + k * PERIOD))
+        command = watchdog.tick(at(last + k * PERIOD))
+    np.testing.assert_array_equal(command, [0.5, -0.5])
+
+
+def watchdog_says(level: bytes) -> Callable[[DiagnosticArray], bool]:
+    return lambda m: any(s.name == "watchdog: watchdog" and s.level == level for s in m.status)
+
+
+def test_a_killed_server_is_replaced_and_a_new_one_takes_over(
+    start_sim, start_server, start_watchdog, recorder: Recorder
+) -> None:
+    start_sim()
+    settings = {"use_sim_time": True, "autostart": True, "initial_objective": "walk"}
+    server: Process = start_server(**settings)
+    start_watchdog(use_sim_time=True)
+    recorder.listen(DiagnosticArray, "/diagnostics", reliable=True)
+    recorder.wait_for("/diagnostics", watchdog_says(DiagnosticStatus.OK))
+    server.wait_for("RAMP -> RUN")
+    server.popen.send_signal(signal.SIGKILL)
+    server.popen.wait()
+    heard = len(recorder.heard[COMMANDS])
+    recorder.wait_for("/diagnostics", watchdog_says(DiagnosticStatus.ERROR))
+    wait_until(lambda: len(recorder.heard[COMMANDS]) > heard + 20, 5.0, "the watchdog's commands")
+    start_server(**settings).wait_for("RAMP -> RUN", 30.0)
+    place = len(recorder.heard["/diagnostics"])
+    recorder.wait_for("/diagnostics", watchdog_says(DiagnosticStatus.OK), after=place)
+
+
+def test_a_server_that_stops_in_order_is_no_fault(start_sim, start_server, start_watchdog, recorder: Recorder) -> None:
+    start_sim()
+    server = start_server(use_sim_time=True, autostart=True)
+    watchdog = start_watchdog(use_sim_time=True)
+    server.wait_for("INACTIVE -> HOLD")
+    wait_until(lambda: len(recorder.heard[COMMANDS]) > 20, 10.0, "commands")
+    assert server.stop() == 0
+    heard = len(recorder.heard[COMMANDS])
+    recorder.listen(DiagnosticArray, "/diagnostics", reliable=True)
+    recorder.wait_for("/diagnostics", watchdog_says(DiagnosticStatus.OK))
+    assert len(recorder.heard[COMMANDS]) <= heard + 1 and "silent" not in watchdog.log
