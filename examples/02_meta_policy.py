@@ -15,7 +15,7 @@ from pgx_core.objectives.loading import load_suite
 from pgx_core.training.evaluation import EvaluationConfig, evaluate
 from pgx_core.training.session import TrainingConfig, train_population
 
-META_SHARE = 0.3  # of the suite's steps; the groups get the rest
+META_SHARE = 0.15  # of the suite's steps; the groups get the rest
 
 
 def main(reference: str = "tiny", folder: str = "runs/examples/02_meta_policy") -> None:

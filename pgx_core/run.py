@@ -34,7 +34,7 @@ class RunConfig:
 
     seed: int = 0  # of everything, >= 0
     steps: int | None = None  # environment steps every method gets in all, >= 1; None: the suite's own
-    meta_share: float = 0.3  # share of them spent on the meta policy, 0 to 1
+    meta_share: float = 0.15  # share of them spent on the meta policy, 0 to 1
     meta_conditioned: bool = False  # does the meta policy's actor see the objective?
     groups_conditioned: bool = True  # do the served policies' actors?
     compare: tuple[Method, ...] = ("joint", "joint_id", "groups")  # what the groups are compared with
