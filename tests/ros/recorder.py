@@ -33,7 +33,7 @@ class Recorder:
 
     node: Node
     contract: PolicyContract
-    heard: dict[str, list[Heard]] = field(default_factory=lambda: defaultdict(list))
+    heard: dict[str, list[Heard]] = field(default_factory=lambda: defaultdict(list), repr=False)
 
     def listen(self, message_type: type, topic: str, reliable: bool = False, latched: bool = False) -> list[Heard]:
         """Record a topic; the list grows as messages come."""
@@ -83,8 +83,9 @@ class Recorder:
         """The law: every command published in a test is finite, and none changes faster than the joints may move."""
         limit = np.array([joint.velocity_limit for joint in self.contract.joints]) / self.contract.control_rate
         for topic in [topic for topic in self.heard if topic.endswith("/commands")]:
-            arrivals = np.array([heard.arrival for heard in self.heard[topic]])
-            commands = np.array([heard.message.data for heard in self.heard[topic]]).reshape(len(arrivals), len(limit))
+            heard = self.heard[topic][:]  # more may come meanwhile
+            arrivals = np.array([item.arrival for item in heard])
+            commands = np.array([item.message.data for item in heard]).reshape(len(arrivals), len(limit))
             assert np.isfinite(commands).all(), f"{topic}: NaN or infinity was published"
             # A message that comes after a gap may have moved for as many ticks as the gap was long.
             ticks = np.maximum(1.0, np.round(np.diff(arrivals) * self.contract.control_rate))

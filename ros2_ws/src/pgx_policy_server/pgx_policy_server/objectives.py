@@ -75,14 +75,14 @@ class ObjectiveInterface:
     def _on_stamped_twist(self, message: TwistStamped) -> None:
         stale = self._stale(message.header)
         if stale:
-            self._report.refused(stale)
+            self._report.refused(stale, self._now())
         else:
             self._on_twist(message.twist)
 
     def _on_command(self, message: Any) -> Answer:
         reason = self._stale(message.header) or _contradiction(message)
         if reason:
-            self._report.refused(reason)
+            self._report.refused(reason, self._now())
             return Answer(False, "", "", reason)
         request = Request(
             name=message.name,

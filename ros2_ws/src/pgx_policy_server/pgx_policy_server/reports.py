@@ -9,10 +9,11 @@ from typing import Any
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile
+from rclpy.time import Time
 from std_msgs.msg import String
 
-from pgx_core.serving import Event, Mode
-from pgx_policy_server.timing import TimingReport
+from pgx_core.serving import Event, Instant, Mode
+from pgx_policy_server.timing import NO_TICKS, TimingReport
 
 try:
     from pgx_msgs.msg import PolicyStatus, SwitchEvent
@@ -40,7 +41,7 @@ class View:
     digest: str = ""
     ages: Mapping[str, float] = field(default_factory=dict)  # s, by input
     refusals: Mapping[str, str] = field(default_factory=dict)  # why an input's last message was refused
-    timing: TimingReport = field(default_factory=lambda: TimingReport(0.0, 0.0, 0.0, 0.0, 0))
+    timing: TimingReport = NO_TICKS
     ticks: int = 0
     refused_ticks: int = 0
     clamps: int = 0
@@ -67,8 +68,8 @@ class Reports:
         if not TYPED:
             node.get_logger().warning(UNTYPED_HINT)
 
-    def event(self, event: Event) -> None:
-        """Publish and log one event."""
+    def event(self, event: Event, now: Instant) -> None:
+        """Publish and log one event, with the time it was decided by: the node's clock may be a burst ahead."""
         log = self._node.get_logger()
         if event.kind == "mode":
             event = replace(event, source=event.source.upper(), target=event.target.upper())
@@ -86,12 +87,12 @@ class Reports:
                 reason=event.reason,
                 latency=event.latency,
             )
-            message.header.stamp = self._now()
+            message.header.stamp = Time(nanoseconds=round(1e9 * now.ros)).to_msg()
             self._events.publish(message)
 
-    def refused(self, reason: str) -> None:
+    def refused(self, reason: str, now: Instant) -> None:
         """A wish that did not reach the controller."""
-        self.event(Event("refused", self.objective, "", self.objective, self._active[0], reason, 0.0))
+        self.event(Event("refused", self.objective, "", self.objective, self._active[0], reason, 0.0), now)
 
     def active(self, group: str, objective: str) -> None:
         """Which policy pursues what, as group/objective; empty words for none. Published when it changes."""
@@ -159,6 +160,7 @@ def diagnostic_status(view: View, node: str) -> DiagnosticStatus:
         "period_sigma_ms": f"{view.timing.period_sigma:.3f}",
         "ticks": str(view.ticks),
         "overruns": str(view.timing.overruns),
+        "overruns_in_a_row": str(view.timing.longest_streak),
         "clamps": str(view.clamps),
         "refused_ticks": str(view.refused_ticks),
         **{f"age {name}": f"{age:.3f}" for name, age in view.ages.items()},

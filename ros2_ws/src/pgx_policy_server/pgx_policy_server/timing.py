@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -18,6 +18,10 @@ class TimingReport:
     maximum: float
     period_sigma: float  # standard deviation of the time between the starts of two ticks
     overruns: int  # deadlines missed since activation
+    longest_streak: int  # most deadlines missed in a row since activation
+
+
+NO_TICKS = TimingReport(0.0, 0.0, 0.0, 0.0, 0, 0)
 
 
 class TickTiming:
@@ -27,7 +31,7 @@ class TickTiming:
         self._starts = np.zeros(WINDOW)
         self._durations = np.zeros(WINDOW)
         self._count = 0
-        self.overruns = 0
+        self.overruns = self.longest_streak = 0
 
     def add(self, start: float, end: float, missed: int) -> None:
         """Note one tick: its start and end, monotonic s, and the deadlines missed before it."""
@@ -35,13 +39,14 @@ class TickTiming:
         self._starts[slot], self._durations[slot] = start, end - start
         self._count += 1
         self.overruns += missed
+        self.longest_streak = max(self.longest_streak, missed)
 
     def report(self) -> TimingReport:
         """The figures of now."""
         filled = min(self._count, WINDOW)
         if filled < 2:
-            return TimingReport(0.0, 0.0, 0.0, 0.0, self.overruns)
+            return replace(NO_TICKS, overruns=self.overruns, longest_streak=self.longest_streak)
         milliseconds = 1e3 * self._durations[:filled]
-        p50, p99 = np.percentile(milliseconds, (50, 99))
-        periods = 1e3 * np.diff(np.sort(self._starts[:filled]))
-        return TimingReport(float(p50), float(p99), float(milliseconds.max()), float(periods.std()), self.overruns)
+        p50, p99 = map(float, np.percentile(milliseconds, (50, 99)))
+        sigma = float(1e3 * np.diff(np.sort(self._starts[:filled])).std())
+        return TimingReport(p50, p99, float(milliseconds.max()), sigma, self.overruns, self.longest_streak)

@@ -1,0 +1,99 @@
+"""A recording opens with public tools, and a server that hears it again gives the same commands."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from lifecycle_msgs.msg import Transition
+from nav_msgs.msg import Odometry
+from pgx_msgs.msg import PolicyStatus
+from rclpy.qos import QoSProfile, ReliabilityPolicy
+from rosgraph_msgs.msg import Clock
+from sensor_msgs.msg import Imu, JointState
+from std_msgs.msg import String
+
+from . import recording as bag
+from .processes import Launcher, wait_until
+from .recorder import COMMANDS, Recorder
+
+if not all(importlib.util.find_spec(package) for package in ("mcap_ros2", "rosbags")):
+    pytest.skip("needs mcap-ros2-support and rosbags", allow_module_level=True)
+
+TYPES = dict(zip(bag.INPUTS, (JointState, Imu, Odometry, Clock), strict=True))
+STATUS = "/policy_server/status"
+TOLERANCE = 1e-5  # rad
+WISHES = ("walk", "run", "stand", "sprint")
+
+
+class Player:
+    """Sends records as they are, one after the other, as the robot did."""
+
+    def __init__(self, recorder: Recorder) -> None:
+        qos = QoSProfile(depth=1000, reliability=ReliabilityPolicy.BEST_EFFORT)
+        self._out = {topic: recorder.node.create_publisher(kind, topic, qos) for topic, kind in TYPES.items()}
+        self._out[bag.WISH] = recorder.node.create_publisher(String, bag.WISH, 10)
+        wait_until(lambda: all(out.get_subscription_count() for out in self._out.values()), 10.0, "a listening server")
+
+    def send(self, record: bag.Record) -> None:
+        """Publish it."""
+        self._out[record.topic].publish(record.data or String(data=record.content))
+
+
+def replay(recorder: Recorder, recording: bag.Recording) -> np.ndarray:
+    """The commands [ticks, joints] of a configured server that hears the recording.
+
+    What needs an order is awaited: the activation its readings, the next record the command of a tick, and a tick
+    the wish before it.
+    """
+    player, metronome = Player(recorder), bag.Metronome(recorder.contract.control_rate)
+    heard = recorder.heard[COMMANDS]
+    first = expected = len(heard)
+    for place, record in enumerate(recording.records):
+        if place == recording.start:
+            recorder.wait_for(STATUS, lambda m: bag.stamp_of(m.header.stamp) == metronome.ros)
+            bag.change_state(recorder, Transition.TRANSITION_ACTIVATE)
+        player.send(record)
+        if metronome.hear(record) and place >= recording.start:
+            expected += 1
+            wait_until(lambda: len(heard) >= expected, 10.0, f"command {expected - first}")  # noqa: B023
+        if expected - first == len(recording.commands):
+            break
+    return np.array([command.message.data for command in heard[first:]])
+
+
+def open_with_rosbags(file: Path) -> dict[str, list[Any]]:
+    """Every message, decoded by the definitions in the file and by no others."""
+    from mcap.reader import make_reader
+    from rosbags.typesys import Stores, get_types_from_msg, get_typestore
+
+    store, messages = get_typestore(Stores.EMPTY), {}
+    with file.open("rb") as stream:
+        for schema, channel, message in make_reader(stream).iter_messages():
+            if channel.topic not in messages:
+                store.register(get_types_from_msg(schema.data.decode(), schema.name))
+            messages.setdefault(channel.topic, []).append(store.deserialize_cdr(message.data, schema.name))
+    return messages
+
+
+def test_a_recording_opens_with_public_tools_and_replays_to_the_same_commands(
+    start: Launcher, recorder: Recorder, runner_bundle: Path, tmp_path: Path
+) -> None:
+    file = tmp_path / "run.mcap"
+    recording = bag.record_run(start, recorder, runner_bundle, file, WISHES)
+    assert len(recording.commands) > 20 * len(WISHES), "a second of each objective, at 25 Hz"
+
+    opened = open_with_rosbags(file)
+    assert [message.data for message in opened[bag.WISH]] == list(WISHES)
+    np.testing.assert_array_equal([message.data for message in opened[COMMANDS]][:-1], recording.commands)
+    assert set(bag.INPUTS) <= set(opened)
+
+    bag.start_server(start, runner_bundle)
+    recorder.listen(PolicyStatus, STATUS, reliable=True)
+    bag.change_state(recorder, Transition.TRANSITION_CONFIGURE)
+    replayed = replay(recorder, recording)
+    assert np.ptp(recording.commands, axis=0).max() > 0.01, "the robot was moved"
+    np.testing.assert_allclose(replayed, recording.commands, rtol=0.0, atol=TOLERANCE)
