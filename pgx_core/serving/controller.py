@@ -57,6 +57,7 @@ class Controller:
         self._events: deque[Event] = deque(maxlen=MOST_EVENTS)
         self._estop: _Estop | None = None
         self._presses = self._presses_seen = 0  # counted, so that a press between two ticks is not lost
+        self._command: np.ndarray | None = None  # the last published one; None while INACTIVE
         self._reset(ModeState(), None)
 
     @property
@@ -156,7 +157,7 @@ class Controller:
     def _reset(self, state: ModeState, command: np.ndarray | None) -> None:
         """As before the first tick, in the given state."""
         self._state, self._signals = state, Signals()
-        self._command = command  # the last published one; None while INACTIVE
+        self._command = command
         self._course.forget()
         self._pilot.reset()
 
