@@ -133,13 +133,6 @@ class Controller:
         """Forget all readings: the ROS clock went backward. Until new ones come the ticks are bad."""
         self._inputs.forget()
 
-    def follow_on(self, command: np.ndarray) -> None:
-        """Go on from a command [joints] that another gave meanwhile, such as a watchdog. Nothing while INACTIVE."""
-        with self._lock:
-            if self._command is not None and np.isfinite(command).all():
-                self._command = self._gate.limit(command)
-                self._pilot.start_blend(self._command)
-
     def tick(self, now: Instant) -> Tick:
         """The next command; to be called at the contract's control rate."""
         with self._lock:

@@ -10,14 +10,13 @@ from typing import Any
 import numpy as np
 import onnxruntime
 from rclpy.node import Node
-from rclpy.qos import QoSProfile, ReliabilityPolicy
+from rclpy.qos import QoSProfile
 from std_msgs.msg import Bool
 from std_srvs.srv import SetBool
 
 from pgx_core.errors import BundleError, ConfigError
 from pgx_core.serving import Bundle, Controller, Instant, Mode, Tick, load_bundle
 from pgx_core.serving.output import OutputGate, SafeCommands
-from pgx_policy_server.handover import Handover
 from pgx_policy_server.inputs import RobotInputs
 from pgx_policy_server.metronome import SIMULATED_DEPTH, SimulatedMetronome, WallMetronome
 from pgx_policy_server.objectives import ObjectiveInterface
@@ -61,7 +60,6 @@ class Session:
         self._objectives = ObjectiveInterface(node, self._controller, objectives, now, values, reports)
         self._open_estop()
         self._open_heartbeats(rate)
-        self._hear_commands()
         self._reset()
 
     def activate(self) -> str:
@@ -143,7 +141,6 @@ class Session:
         self._timing = TickTiming()
         self._errors: list[str] = []
         self._last_ros = -math.inf
-        self._handover = Handover(1.0 / self._controller.contract.control_rate)
         self._tick, self._reason = None, ""
         self._ticks = self._refused_ticks = 0
 
@@ -153,12 +150,8 @@ class Session:
         if now.ros < self._last_ros:
             self._controller.clock_jumped(now)
         self._last_ros = now.ros
-        if self._handover.beat(start) and self._handover.heard is not None:
-            self._controller.follow_on(self._handover.heard)
         tick = self._controller.tick(now)
-        if self._handover.quiet:
-            self._heartbeat.publish(self._alive)  # at which the watchdog steps back
-        elif tick.command is not None:
+        if tick.command is not None:
             self._output.publish(tick.command)
         self._timing.add(start, time.monotonic(), missed)
         self._note(tick, now)
@@ -209,16 +202,6 @@ class Session:
         if self._watchdog:
             topic = f"{self._watchdog}/heartbeat"
             self._subscriptions.append(self._node.create_subscription(Bool, topic, on_watchdog, QOS))
-
-    def _hear_commands(self) -> None:
-        def on_command(message: Any) -> None:
-            command = self._output.read(message)
-            if command is not None:
-                self._handover.hear(command, time.monotonic())
-
-        qos = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
-        topic, kind = self._output.topic, self._output.message_type
-        self._subscriptions.append(self._node.create_subscription(kind, topic, on_command, qos))
 
     def _missing(self) -> list[str]:
         silence = time.monotonic() - self._watchdog_heard
