@@ -7,9 +7,10 @@ period's sigma is that of the times between starts; the share of a core is the w
 Every turn gives windows of 1024 ticks that do not overlap. p50, p99 and sigma are medians over all windows, the
 maximum is the largest of all, the share of a core is the median over the turns.
 
-As on a robot, everything should run at a real-time priority (`chrt`), or other programs decide what is measured:
+The naive node is as slow as it looks: rclpy's MultiThreadedExecutor spins while a callback runs, and Python's threads
+take turns. Other programs should be quiet meanwhile.
 
-    chrt --fifo 10 python benchmarks/serving.py [--json FILE]
+    python benchmarks/serving.py [--json FILE]
 """
 
 from __future__ import annotations
@@ -49,7 +50,6 @@ class Turn:
 
     windows: list[dict[str, str]]  # a diagnostic each
     cpu_share: float  # cores
-    rate: float  # ticks per second
     missed_share: float  # of the deadlines
 
 
@@ -85,7 +85,8 @@ def compare(folder: Path, rate: float, turns: int) -> dict[str, float]:
     suffix = "" if rate == HEADLINE else f"_{rate:g}hz"
     for prefix, done in taken.items():
         figures |= {f"{prefix}{name}{suffix}": figure for name, figure in summary(done).items()}
-        print("  ".join([f"{rate:g} Hz {prefix or 'server_'}", *(f"{k} {v:.3g}" for k, v in summary(done).items())]))
+        row = (f"{name} {figure:.3g}" for name, figure in summary(done).items())
+        print("  ".join([f"{rate:g} Hz {prefix or 'server_'}", *row]), flush=True)
     return figures
 
 
@@ -93,8 +94,9 @@ def take_turn(feeder: Feeder, peer: Peer, rate: float, log: Path) -> Turn:
     """Start the peer, let it settle, measure, and stop it."""
     heard = feeder.reports[peer.name] = []
     with running(peer.command, peer.parameters, log) as process:
-        if not feeder.spin(30.0, until=lambda: heard and int(heard[-1]["ticks"]) > SETTLE * rate):
+        if not feeder.spin(30.0, until=lambda: heard and int(heard[-1]["ticks"]) > 0):
             raise RuntimeError(f"{peer.name} does not run:\n{log.read_text()}")
+        feeder.spin(SETTLE)
         first, busy, began = heard[-1], cpu_seconds(process), time.monotonic()
         feeder.spin(max(10.0, WINDOW / rate + MARGIN))
         seconds, busy = time.monotonic() - began, cpu_seconds(process) - busy
@@ -105,7 +107,7 @@ def take_turn(feeder: Feeder, peer: Peer, rate: float, log: Path) -> Turn:
             place = int(report["ticks"])
     windows = windows or [heard[-1]]  # too slow for a whole one
     ticks, missed = (int(heard[-1][key]) - int(first[key]) for key in ("ticks", "overruns"))
-    return Turn(windows, busy / seconds, ticks / seconds, missed / max(1, ticks + missed))
+    return Turn(windows, busy / seconds, missed / max(1, ticks + missed))
 
 
 def cpu_seconds(process: psutil.Process) -> float:
@@ -122,7 +124,7 @@ def summary(turns: list[Turn]) -> dict[str, float]:
         for name in ("tick_p50_ms", "tick_p99_ms", "period_sigma_ms")
     }
     figures["tick_max_ms"] = max(float(window["tick_max_ms"]) for window in windows)
-    for name in ("cpu_share", "rate", "missed_share"):
+    for name in ("cpu_share", "missed_share"):
         figures[name] = statistics.median(getattr(turn, name) for turn in turns)
     return figures
 

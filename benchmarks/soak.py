@@ -86,12 +86,13 @@ def main() -> None:
     ):
         bundle = str(make_bundle(Path(folder) / "bundle", rate))
         server = {"bundle_path": bundle, "autostart": True, "initial_objective": OBJECTIVES[0]}
-        with (
-            running([executable(SERVER)], server, Path(folder) / "server.log") as served,
-            running([executable(WATCHDOG)], {"bundle_path": bundle}, Path(folder) / "watchdog.log") as watching,
-        ):
-            processes = {SERVER: served, WATCHDOG: watching}
-            soak(feeder, processes, Account(stalls), arguments.minutes, arguments.json)
+        # The watchdog first: a program that starts beside a loop takes its core for a while.
+        with running([executable(WATCHDOG)], {"bundle_path": bundle}, Path(folder) / "watchdog.log") as watching:
+            if not feeder.spin(30.0, until=lambda: feeder.reports.get(WATCHDOG)):
+                raise RuntimeError("the watchdog does not report")
+            with running([executable(SERVER)], server, Path(folder) / "server.log") as served:
+                processes = {SERVER: served, WATCHDOG: watching}
+                soak(feeder, processes, Account(stalls), arguments.minutes, arguments.json)
 
 
 @contextmanager

@@ -19,6 +19,7 @@ from pgx_core.serving.output import OutputGate, SafeCommands
 from pgx_core.serving.pilot import Pilot
 from pgx_core.serving.router import RequestRefused, describe
 
+JUST_ACTIVATED = "the first command is where the joints are"  # so that it is no step, whoever commanded before
 MOST_EVENTS = 1000  # kept between two ticks; the oldest go first
 
 
@@ -48,6 +49,7 @@ class Controller:
         contract = bundle.manifest.contract
         blend_ticks = max(1, round(config.blend_s * contract.control_rate))
         self.contract: PolicyContract = contract
+        self._position = contract.command_type == "position"
         self._estop_timeout = config.estop_timeout_s
         self._rules = ModeRules(Mode(contract.safe_state), config.bad_ticks, config.recovery_s)
         self._inputs, self._hazards = InputGate(contract, config), Hazards(contract, config.overspeed)
@@ -57,7 +59,8 @@ class Controller:
         self._events: deque[Event] = deque(maxlen=MOST_EVENTS)
         self._estop: _Estop | None = None
         self._presses = self._presses_seen = 0  # counted, so that a press between two ticks is not lost
-        self._command: np.ndarray | None = None  # the last published one; None while INACTIVE
+        self._command: np.ndarray | None = None  # the last published one; None while INACTIVE or unknown
+        self._state: ModeState
         self._reset(ModeState(), None)
 
     @property
@@ -114,9 +117,8 @@ class Controller:
             reason = self._stop(now) or inputs.fault
             if reason or inputs.positions is None:
                 return reason
-            position = self.contract.command_type == "position"
-            start = self._gate.limit(inputs.positions if position else np.zeros(self.contract.action_size))
-            self._reset(ACTIVATED, start)
+            self._reset(ACTIVATED, self._standing(inputs.positions))
+            self._pause = JUST_ACTIVATED
             self._course.start(now)
             self._note_mode(Mode.INACTIVE, "activated")
             return ""
@@ -133,10 +135,26 @@ class Controller:
         """Forget all readings: the ROS clock went backward. Until new ones come the ticks are bad."""
         self._inputs.forget()
 
+    def stalled(self, seconds: float) -> None:
+        """The loop stood still for so long, s, that a watchdog commands the robot: to the safe state, and from there.
+
+        A robot that holds still gets the same command from both. Any other is not where it was left: the next
+        command starts from where its joints are measured, and there is none before.
+        """
+        with self._lock:
+            if self.mode is Mode.INACTIVE:
+                return
+            self._stall = f"the loop stood still for {seconds:.2f} s"
+            self._state = replace(self._state, bad=self._rules.bad_ticks)
+            if self._rules.safe is not Mode.HOLD or not self._position:
+                self._command = None
+
     def tick(self, now: Instant) -> Tick:
         """The next command; to be called at the contract's control rate."""
         with self._lock:
             inputs = self._inputs.read(now)
+            if self._command is None and inputs.positions is not None and self.mode is not Mode.INACTIVE:
+                self._command = self._standing(inputs.positions)
             course = self._course.follow(now)
             observation, fault = self._pilot.observe(inputs, self._course.route)
             signals = self._sense(course, inputs, fault, now)
@@ -144,13 +162,13 @@ class Controller:
             wanted, signals = self._drive(observation, signals, now)
             self._publish(wanted, inputs)
             self._note_events(wanted is not None, signals, now)
-            self._signals = signals
+            self._signals, self._stall, self._pause = signals, "", ""
             return self._report(now)
 
     def _reset(self, state: ModeState, command: np.ndarray | None) -> None:
         """As before the first tick, in the given state."""
         self._state, self._signals = state, Signals()
-        self._command = command
+        self._command, self._stall, self._pause = command, "", ""
         self._course.forget()
         self._pilot.reset()
 
@@ -158,7 +176,8 @@ class Controller:
         return replace(
             course,
             stop=self._stop(now),
-            fault=inputs.fault or fault,
+            idle=self._pause or course.idle,
+            fault=self._stall or inputs.fault or fault,
             danger=self._hazards.find(inputs),
             blended=self._pilot.blended and not course.switched,
         )
@@ -199,6 +218,10 @@ class Controller:
             return
         safe = self._safe_command(self._command, inputs) if wanted is None else wanted
         self._command = self._gate.admit(safe, self._command, driven=wanted is not None)
+
+    def _standing(self, positions: np.ndarray) -> np.ndarray:
+        """The command that moves nothing: where the joints are measured, or no velocity or effort."""
+        return self._gate.limit(positions if self._position else np.zeros(self.contract.action_size))
 
     def _safe_command(self, previous: np.ndarray, inputs: Inputs) -> np.ndarray:
         if self.mode in MOVING:

@@ -1,14 +1,13 @@
 """A run of the simulated robot and its server, as the executable `record` writes it and public tools read it.
 
-A recording says all that a server needs to do the same again. What it heard is there in its order; which reading it
-was activated at is told by its first command (the measured joints) and by the stamp of the diagnostic that says so;
-at which tick it took a wish is told by its own event.
+A recording says all that a server needs to do the same again. What it heard is there in its order; between which
+readings it was activated is told by its first command (the measured joints) and by the stamp of the event of its first
+tick; at which tick it took a wish is told by its event of that.
 """
 
 from __future__ import annotations
 
 import subprocess
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -76,18 +75,20 @@ def stamp_of(stamp: Any) -> int:
 
 
 def record_run(start: Launcher, recorder: Recorder, bundle: Path, file: Path, wishes: Sequence[str]) -> Recording:
-    """Record a robot that is activated, and pursues one objective after another for a second each."""
+    """Record a robot that is activated, holds, and pursues one objective after another for a second each."""
     writer = start_writer(start, file)
     sim = start("pgx_sim", "sim", bundle_path=str(bundle))
     server = start_server(start, bundle)
     change_state(recorder, Transition.TRANSITION_CONFIGURE)
     wish = recorder.talk(String, WISH)
-    wait_until(lambda: recorder.node.count_subscribers(COMMANDS) == 3, 10.0, "sim, test and recording to hear commands")
+    wait_until(lambda: recorder.node.count_subscribers(COMMANDS) >= 3, 30.0, "sim, test and recording to hear commands")
     wait_until(lambda: len(recorder.heard[JOINTS]) > LEAD, 30.0, "readings")
     change_state(recorder, Transition.TRANSITION_ACTIVATE)
+    wait_until(lambda: recorder.heard[COMMANDS], 10.0, "the first command, which is to hold")
     for name in wishes:
         wish.publish(String(data=name))
-        time.sleep(1.0)
+        enough = len(recorder.heard[COMMANDS]) + recorder.contract.control_rate
+        wait_until(lambda enough=enough: len(recorder.heard[COMMANDS]) >= enough, 30.0, "a second's commands")
     for process in (server, sim, writer):
         assert process.stop() == 0, process.log
     return read(file, recorder.contract.control_rate)
@@ -128,22 +129,24 @@ def read(file: Path, rate: float) -> Recording:
         reader = make_reader(stream, decoder_factories=[DecoderFactory()])
         everything = [Record(c.topic, content, m.data) for _, c, m, content in reader.iter_decoded_messages()]
     commands = np.array([record.content.data for record in everything if record.topic == COMMANDS])
-    switches = [r.content for r in everything if r.topic == EVENTS and r.content.kind == "switch"]
+    events = [record.content for record in everything if record.topic == EVENTS]
     records = [record for record in everything if record.topic in INPUTS]
-    activated = next(stamp_of(r.content.header.stamp) for r in everything if _says_active(r))
-    places = [_place_of_clock(records, activated), _place_of_reading(records, commands[0])]
-    first, start = max(places) + 1 - LEAD, LEAD
-    return Recording(tuple(_with_wishes(records[first:], switches, rate)), start, commands[:-1])
+    first_tick = next(_slot(event, rate) for event in events if event.reason == "activated")
+    places = [_place_of_slot(records, first_tick - 1, rate), _place_of_reading(records, commands[0])]
+    switches = [event for event in events if event.kind == "switch"]
+    heard = records[max(places) + 1 - LEAD :]
+    return Recording(tuple(_with_wishes(heard, switches, rate)), LEAD, commands[:-1])
 
 
-def _says_active(record: Record) -> bool:
-    """Whether it is a diagnostic of the server's in the active state. The first is published on activation."""
-    statuses = record.content.status if record.topic == "/diagnostics" else ()
-    return any(value.key == "state" and value.value == "active" for status in statuses for value in status.values)
+def _slot(event: Any, rate: float) -> int:
+    """Which tick since the clock's zero an event belongs to; its stamp is rounded."""
+    return round(stamp_of(event.header.stamp) * rate / NANO)
 
 
-def _place_of_clock(records: Sequence[Record], ros: int) -> int:
-    return next(k for k, r in enumerate(records) if r.topic == CLOCK and stamp_of(r.content.clock) == ros)
+def _place_of_slot(records: Sequence[Record], slot: int, rate: float) -> int:
+    """Where the clock first reaches a tick."""
+    begin = slot * round(NANO / rate)
+    return next(k for k, r in enumerate(records) if r.topic == CLOCK and stamp_of(r.content.clock) >= begin)
 
 
 def _place_of_reading(records: Sequence[Record], command: np.ndarray) -> int:
@@ -151,12 +154,11 @@ def _place_of_reading(records: Sequence[Record], command: np.ndarray) -> int:
 
 
 def _with_wishes(records: Sequence[Record], switches: Sequence[Any], rate: float) -> Iterator[Record]:
-    """Put every wish right after the tick before the one that took it, whose clock is at or after the event's stamp."""
-    metronome, waiting = Metronome(rate), list(switches)
-    period = NANO / rate
-    for record in records:
+    """Put every wish right after the tick before the one that took it, but not before the activation."""
+    metronome, waiting, period = Metronome(rate), list(switches), round(NANO / rate)
+    for place, record in enumerate(records):
         yield record
-        ticks = metronome.hear(record)
-        if ticks and waiting and metronome.ros + period >= stamp_of(waiting[0].header.stamp) > metronome.ros:
+        metronome.hear(record)
+        if place >= LEAD - 1 and waiting and metronome.ros // period + 1 >= _slot(waiting[0], rate):
             yield Record(WISH, waiting.pop(0).objective)
     assert not waiting, "a switch at no tick"

@@ -237,8 +237,15 @@ class System:
     def end(self) -> None:
         """A test ends: it heard commands, and all of them keep the law."""
         assert len(self.commands) > self._began, "no command was heard: the law was not put to the test"
-        self.recorder.check_commands()
-        del self.commands[:-1]  # a breach is one test's
+        self.check_law()
+
+    def check_law(self) -> None:
+        """The commands of the test so far keep the law; those that follow are looked at anew."""
+        try:
+            self.recorder.check_commands()
+        finally:
+            del self.commands[:-1]
+            self._began = 0
 
 
 @contextmanager

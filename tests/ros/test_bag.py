@@ -84,7 +84,6 @@ def test_a_recording_opens_with_public_tools_and_replays_to_the_same_commands(
 ) -> None:
     file = tmp_path / "run.mcap"
     recording = bag.record_run(start, recorder, runner_bundle, file, WISHES)
-    assert len(recording.commands) > 20 * len(WISHES), "a second of each objective, at 25 Hz"
 
     opened = open_with_rosbags(file)
     assert [message.data for message in opened[bag.WISH]] == list(WISHES)

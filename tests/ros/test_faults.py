@@ -23,9 +23,7 @@ from pgx_policy_server.parameters import WATCHDOG as WATCHDOG_ROWS
 from std_msgs.msg import Bool, String
 
 from .processes import wait_until
-from .system import EVENTS, INPUTS, SCHEDULING, STATUS, TICK, System, running_system, seconds
-
-pytestmark = pytest.mark.stress
+from .system import EVENTS, INPUTS, SCHEDULING, STATUS, TICK, VELOCITY_LIMIT, System, running_system, seconds
 
 DEFAULTS = {row.name: row.default for row in (*WATCHDOG_ROWS, *SERVER_ROWS)}
 AGES = {"joint_states": "joint_state_age_s", "imu": "imu_age_s", "odometry": "odometry_age_s"}
@@ -205,7 +203,8 @@ def jumped(system: System, since: int) -> bool:
 
 
 def test_a_clock_that_jumps_back_costs_no_more_than_a_few_ticks(system: System) -> None:
-    mark, counted, clocks = system.mark(), len(system.commands), system.mark("/clock")
+    wait_until(lambda: system.clock > 2.0, 10.0, "a time to go back to")
+    mark, counted, clocks = system.mark(), len(system.commands), system.mark("/clock") - 1
     system.inject("clock_back", value=1.5)
     wait_until(lambda: jumped(system, clocks), 5.0, "the jump")
     back = system.mark("/imu/data")
@@ -272,25 +271,16 @@ def test_a_killed_server_is_replaced_by_the_watchdog_in_time(system: System) -> 
     assert_damping(system)
     go_on(system)
     assert system.sim.log.count("no commands") == limp, "the robot was never without"
+    system.check_law()
+    lies_still = lambda: np.abs(system.heard["/joint_states"][-1].message.velocity).max() < 0.1  # noqa: E731
+    wait_until(lies_still, 20.0, "the robot to lie still")
     reported = system.mark("/diagnostics")
     system.start_server().wait_for("RAMP -> RUN", 30.0)
     system.diagnosis("watchdog", DiagnosticStatus.OK, "watching", reported)
-
-
-def test_a_server_that_hangs_is_replaced_and_let_back(system: System) -> None:
-    waits = []
-    for _ in range(3):
-        system.server.popen.send_signal(signal.SIGSTOP)
-        try:
-            waits.append(takeover(system, time.monotonic()))
-            assert_damping(system)
-        finally:
-            reported = system.mark("/diagnostics")
-            system.server.popen.send_signal(signal.SIGCONT)
-        system.diagnosis("watchdog", DiagnosticStatus.OK, "watching", reported)
-        system.heal()
-    # A busy machine only makes it later: the quickest shows what was declared.
-    assert min(waits) < DEFAULTS["timeout_s"] + 2 * LOST * TICK and max(waits) < DEFAULTS["timeout_s"] + SCHEDULING
+    # A new publisher's first command, where the joints are, may not be heard: then the second follows the watchdog's.
+    steps = np.abs(np.diff([h.message.data for h in system.commands], axis=0)).max(axis=1)
+    assert (steps > VELOCITY_LIMIT * TICK + 1e-6).sum() <= 1 and steps.max() < 1.1 * VELOCITY_LIMIT * TICK
+    del system.commands[:-1]
 
 
 def test_a_killed_watchdog_is_reported_in_time_and_the_robot_goes_on(system: System) -> None:

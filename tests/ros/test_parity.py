@@ -133,7 +133,7 @@ def test_network_onnx_and_node_agree_on_the_same_recorded_inputs(
 
     action, command, driven = np.zeros(contract.action_size, np.float32), recording.commands[0], set()
     moments = list(relive(recording, bundle))  # more than commands: the robot goes on when the server has ended
-    assert len(moments) >= len(recording.commands) > 20 * 3, "three seconds at 25 Hz"
+    assert len(moments) >= len(recording.commands)
     for moment, served in zip(moments, recording.commands, strict=False):
         tick = moment.tick
         np.testing.assert_allclose(tick.command, served, rtol=0.0, atol=TOLERANCE)

@@ -46,6 +46,7 @@ def test_trained_exported_and_served_answers_agree(contents, bundle, readings, d
         oracle = ServedPolicy(without_objective(group.policy, 4), contract)
         objective = next(o.name for o in contents.objectives if o.group == group.name)
         driver = drive(bundle, objective, blend_s=0.0).activate(readings(0))
+        driver.tick(readings(0))  # the first one holds
         last_action = np.zeros(3)
         for seed in range(20):
             now = readings(seed)
@@ -290,7 +291,7 @@ def test_an_estop_pressed_or_silent_stops_and_only_deactivation_leads_out(bundle
     assert controller.activate(driver.now) == "the e-stop is pressed"
     controller.estop(False, driver.now)
     driver.activate(readings())
-    assert driver.tick(readings()).mode is Mode.RAMP
+    assert driver.run(readings(), 2).mode is Mode.RAMP
     controller.estop(True, driver.now)
     controller.estop(False, driver.now)  # released before the next tick: the press counts
     assert driver.tick(readings()).mode is Mode.ESTOP
@@ -302,7 +303,7 @@ def test_an_estop_pressed_or_silent_stops_and_only_deactivation_leads_out(bundle
     controller.deactivate(driver.now)
     driver.activate(readings())
     modes = [driver.tick(readings()).mode for _ in range(10)]
-    assert modes[:4] == [Mode.RAMP] * 4 and modes[-1] is Mode.ESTOP, "silent for 0.1 s"
+    assert modes[:4] == [Mode.HOLD] + [Mode.RAMP] * 3 and modes[-1] is Mode.ESTOP, "silent for 0.1 s"
 
 
 def test_a_stopped_arm_holds_and_a_stopped_legged_robot_gives_way(under, bundle, readings, drive):
@@ -352,6 +353,43 @@ def test_a_backward_clock_costs_no_more_than_the_bad_ticks(bundle, readings, dri
     assert driver.tick(readings()).refusal == "", "forward jumps need nothing"
 
 
+def test_the_first_command_is_where_the_joints_are_and_the_next_no_further_than_they_may_go(bundle, readings, drive):
+    driver = drive(bundle).activate(readings())
+    first, second = driver.tick(readings()), driver.tick(readings())
+    np.testing.assert_array_equal(first.command, readings().joint_positions)
+    assert (first.mode, second.mode) == (Mode.HOLD, Mode.RAMP)
+    assert 0.0 < np.abs(second.command - first.command).max() <= 2.0 * DT + 1e-12
+
+
+def test_after_a_standstill_it_is_damped_where_its_joints_are_and_waits_for_a_request(bundle, readings, drive):
+    driver = drive(bundle).activate(readings())
+    driver.run(readings(), 30)
+    driver.time += 1.0
+    driver.controller.stalled(1.0)
+    tick = driver.tick(None)
+    assert (tick.mode, tick.command) == (Mode.DAMP, None), "where the robot is, is not known yet"
+    assert tick.events[0].reason == "the loop stood still for 1.00 s"
+    moved = replace(readings(), joint_positions=np.array([-0.2, 0.1, 0.3]))
+    for _ in range(20):
+        tick = driver.tick(moved)
+        np.testing.assert_array_equal(tick.command, moved.joint_positions)
+        assert (tick.mode, tick.refusal) == (Mode.DAMP, "")
+    assert driver.select("jump").accepted
+    after = driver.tick(moved)
+    assert after.mode is Mode.RAMP and np.abs(after.command - tick.command).max() <= 2.0 * DT + 1e-12
+
+
+def test_after_a_standstill_a_robot_that_holds_keeps_its_command_and_goes_on(bundles, under, readings, drive):
+    driver = drive(under(bundles["position"], safe_state="hold")).activate(readings())
+    held = driver.run(readings(), 30).command
+    driver.controller.stalled(1.0)
+    tick = driver.tick(readings())
+    assert tick.mode is Mode.HOLD
+    np.testing.assert_array_equal(tick.command, held)
+    driver.run(readings(), 100)
+    assert driver.controller.mode is Mode.RUN
+
+
 def test_of_a_flood_of_requests_the_last_wins_and_none_is_sooner_than_the_dwell(bundle, readings, drive):
     driver = drive(bundle, dwell_s=0.2).activate(readings())
     driver.tick(readings())
@@ -391,7 +429,7 @@ def test_an_objective_is_served_by_its_group_and_a_conditioned_policy_sees_it(bu
         actions = []
         for objective in bundles[kind].manifest.objectives:
             driver = drive(bundles[kind], objective.name).activate(readings())
-            tick = driver.tick(readings())
+            tick = driver.run(readings(), 2)
             assert (tick.objective, tick.group) == (objective.name, objective.group)
             actions.append(tick.action)
         assert len(np.unique(actions, axis=0)) == (4 if kind == "conditioned" else 2)

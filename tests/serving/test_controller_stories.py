@@ -41,6 +41,7 @@ ACTIONS = st.one_of(
     st.tuples(st.just("clock"), st.floats(-1e4, 1e4)),
     st.tuples(st.just("clock_jumped"), st.none()),
     st.tuples(st.just("pause"), st.floats(0.0, 2.0)),
+    st.tuples(st.just("stalled"), st.floats(0.1, 2.0)),
 )  # fmt: skip
 LEVEL = np.array([1.0, 0.0, 0.0, 0.0])
 
@@ -56,6 +57,7 @@ class Witness:
         self.position = position
         self.reach = (2.0 / 50.0 if position else (self.upper - self.lower) / blend_ticks) + 1e-12
         self.mode, self.command, self.clamps = Mode.INACTIVE, None, 0
+        self.adrift = False  # it stood still, and has commanded nothing since
 
     def tick(self, readings=None):
         tick = self.driver.tick(readings)
@@ -81,9 +83,11 @@ class Witness:
 
     def check_command(self, tick):
         assert np.isfinite(tick.action).all() and (np.abs(tick.action) <= 1.0).all()
-        assert (tick.command is None) == (tick.mode is Mode.INACTIVE)
         if tick.command is None:
+            assert self.adrift or tick.mode is Mode.INACTIVE
             return
+        assert tick.mode is not Mode.INACTIVE
+        self.adrift = False
         assert np.isfinite(tick.command).all()
         assert ((self.lower <= tick.command) & (tick.command <= self.upper)).all()
         driven = tick.mode in (Mode.RAMP, Mode.RUN)
@@ -122,6 +126,11 @@ def live(witness, readings, action, argument):
         controller.clock_jumped(driver.now)
     elif action == "pause":
         driver.time += argument
+    elif action == "stalled":
+        driver.time += argument
+        controller.stalled(argument)
+        if controller.mode is not Mode.INACTIVE:
+            witness.adrift, witness.command = True, None  # it starts where the joints are
 
 
 def witness_of(driver):
@@ -149,11 +158,12 @@ def test_no_story_breaks_a_rule(bundles, under, readings, drive, story, kind, sa
 
 
 ON, OFF, START, STOP = ("estop", True), ("estop", False), ("activate", None), ("deactivate", None)
-RUNAWAY, STEP, WHILE = ("spoilt", ("joint_velocities", 7.0)), ("good", 1), ("good", 30)
+RUNAWAY = ("spoilt", ("joint_velocities", 7.0))
+STEP, SOME, WHILE = ("good", 1), ("good", 3), ("good", 30)
 EVERY_WAY = {
     "damp": (
         *(START, WHILE, ("request", "jump"), STEP, RUNAWAY, STEP, ("request", "forward"), STEP, ON, STEP, STOP, OFF),
-        *(START, RUNAWAY, STOP, STEP, START, STOP, STEP, START, STEP, STOP, STEP, START, WHILE, STOP, STEP),
+        *(START, RUNAWAY, STOP, STEP, START, STOP, STEP, START, SOME, STOP, STEP, START, WHILE, STOP, STEP),
         *(START, WHILE, RUNAWAY, ON, STEP, STOP, OFF, START, ON, STEP, STOP, OFF, START, WHILE, ON, STEP, STOP, STEP),
     ),
     "hold": (START, STEP, ("silence", 20), WHILE, WHILE, ("silence", 20), STEP),

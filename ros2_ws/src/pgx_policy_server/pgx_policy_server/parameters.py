@@ -38,6 +38,7 @@ WIRING = (
     Row("command_out_type", "forward", "Message of the commands: forward, trajectory or joint_state."),
     Row("controller", "forward_position_controller", "Controller that takes forward or trajectory commands."),
     Row("joint_order", [""], "Joints in the order the controller expects; empty: the bundle's order."),
+    Row("timeout_s", 0.15, "Silence of an active server after which the watchdog commands the robot, s.", 0.02, 10.0),
 )
 SERVER = (
     *WIRING,
@@ -67,7 +68,6 @@ SERVER = (
 WATCHDOG = (
     *WIRING,
     Row("server", "policy_server", "Name of the server's node.", read_only=True),
-    Row("timeout_s", 0.15, "Silence of an active server that brings in the safe command, s.", 0.02, 10.0),
     Row("joint_state_age_s", 0.1, "Oldest joint states the safe command may follow, s.", 0.001, 10.0),
 )
 

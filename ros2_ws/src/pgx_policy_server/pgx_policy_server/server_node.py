@@ -68,6 +68,8 @@ class PolicyServerNode(LifecycleNode):
             self._session = Session(self, read(self, SERVER), self._reports)
         except PgxError as error:
             return self._refuse(f"configuration refused: {error}")
+        # Worth saying, and said here: rclpy's first message takes 20 ms, which the first tick does not have.
+        self.get_logger().info(self._session.summary)
         return self._become("inactive")
 
     def on_activate(self, state: LifecycleState) -> Answer:

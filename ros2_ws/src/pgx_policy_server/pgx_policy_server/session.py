@@ -52,6 +52,7 @@ class Session:
         self._controller = Controller(self._bundle, serving_config(values))
         order = values["joint_order"]
         self._output = CommandOut(node, values["command_out_type"], values["controller"], contract, order)
+        self._period, self._patience = 1.0 / contract.control_rate, values["timeout_s"]
         simulated, rate = node.get_parameter("use_sim_time").value, contract.control_rate
         self._metronome = SimulatedMetronome(node, rate) if simulated else WallMetronome(rate)
         now = self._metronome.now
@@ -109,6 +110,14 @@ class Session:
         """Look at what changes slowly: who else commands the robot."""
         self._errors = self._other_commanders()
 
+    @property
+    def summary(self) -> str:
+        """What is served, in one sentence."""
+        manifest, sessions = self._bundle.manifest, self._bundle.sessions
+        providers = ", ".join(sorted({session.provider for session in sessions.values()}))
+        counts = f"{len(manifest.objectives)} objectives in {len(sessions)} groups"
+        return f"bundle '{manifest.name}': {counts} at {manifest.contract.control_rate:g} Hz on {providers}"
+
     def check(self) -> None:
         """Raise what ended the loop."""
         if self._metronome.failure is not None:
@@ -150,6 +159,8 @@ class Session:
         if now.ros < self._last_ros:
             self._controller.clock_jumped(now)
         self._last_ros = now.ros
+        if missed * self._period >= self._patience:
+            self._controller.stalled(missed * self._period)
         tick = self._controller.tick(now)
         if tick.command is not None:
             self._output.publish(tick.command)
