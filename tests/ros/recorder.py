@@ -34,6 +34,7 @@ class Recorder:
     node: Node
     contract: PolicyContract
     heard: dict[str, list[Heard]] = field(default_factory=lambda: defaultdict(list), repr=False)
+    _clients: dict[str, Any] = field(default_factory=dict, repr=False)
 
     def listen(self, message_type: type, topic: str, reliable: bool = False, latched: bool = False) -> list[Heard]:
         """Record a topic; the list grows as messages come."""
@@ -72,11 +73,12 @@ class Recorder:
 
     def call(self, service_type: type, name: str, request: Any, timeout: float = 10.0) -> Any:
         """The answer of a service."""
-        client = self.node.create_client(service_type, name)
+        if name not in self._clients:  # kept: the answer to a new one is lost if the server does not know it yet
+            self._clients[name] = self.node.create_client(service_type, name)
+        client = self._clients[name]
         wait_until(client.service_is_ready, timeout, f"the service {name}")
         future = client.call_async(request)
         wait_until(future.done, timeout, f"an answer of {name}")
-        self.node.destroy_client(client)
         return future.result()
 
     def check_commands(self) -> None:

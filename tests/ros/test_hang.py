@@ -22,7 +22,7 @@ from .recorder import COMMANDS, Recorder
 EVENTS, STATUS = "/policy_server/events", "/policy_server/status"
 PERIOD = 0.01  # s between two readings
 FOLLOW, SAG = 0.5, 0.4  # share of the way to the command that a joint goes in a period; rad per s that it sinks
-LONG = 1.5  # s
+SUNK = 0.3  # rad
 AGES = dict.fromkeys(("joint_state_age_s", "imu_age_s", "odometry_age_s"), 1.0)  # a busy machine makes no fault
 
 
@@ -82,13 +82,12 @@ def test_a_server_that_hangs_comes_back_where_the_watchdog_left_the_robot(
     left = puppet.positions.copy()
     server.popen.send_signal(signal.SIGSTOP)
     try:
-        time.sleep(LONG)
-        assert np.abs(puppet.positions - left).min() > 0.2, "damped by the watchdog, the robot sank"
+        wait_until(lambda: np.abs(puppet.positions - left).min() > SUNK, 20.0, "the robot, damped, to sink")
         events = len(recorder.heard[EVENTS])
     finally:
         server.popen.send_signal(signal.SIGCONT)
     event = recorder.wait_for(EVENTS, lambda m: m.kind == "mode", after=events).message
-    assert (event.target, event.reason[:26]) == ("DAMP", "the loop stood still for 1"), event
+    assert event.target == "DAMP" and event.reason.startswith("the loop stood still for "), event
     counted = len(recorder.heard[COMMANDS])
     wait_until(lambda: len(recorder.heard[COMMANDS]) > counted + 25, 10.0, "a second's commands")
     assert recorder.heard[STATUS][-1].message.mode == "DAMP", "it waits for a request"

@@ -110,7 +110,7 @@ class PolicyServerNode(LifecycleNode):
         """Configure once: the same bundle would be refused again. Then activate as soon as the inputs are there."""
         if self._state == "unconfigured":
             self.trigger_configure()
-        else:
+        elif self._session.settled:
             self._starting = True
             self.trigger_activate()
             self._starting = False

@@ -28,6 +28,7 @@ from pgx_policy_server.timing import TickTiming
 REST_TICKS = 10  # over which a velocity or effort command goes to 0 at the end
 HEARTBEAT_RATE = 50.0  # Hz, at most
 WATCHDOG_SILENCE = 1.0  # s after which the watchdog counts as gone
+DISCOVERY = 1.0  # s in which nodes come to know of each other, on a machine that is not very busy
 FLUSH = 0.5  # s for the last messages to arrive
 QOS = QoSProfile(depth=1)
 
@@ -61,6 +62,7 @@ class Session:
         self._objectives = ObjectiveInterface(node, self._controller, objectives, now, values, reports)
         self._open_estop()
         self._open_heartbeats(rate)
+        self._opened_at = time.monotonic()
         self._reset()
 
     def activate(self) -> str:
@@ -109,6 +111,11 @@ class Session:
     def survey(self) -> None:
         """Look at what changes slowly: who else commands the robot."""
         self._errors = self._other_commanders()
+
+    @property
+    def settled(self) -> bool:
+        """Whether others that command the robot should be known by now."""
+        return time.monotonic() - self._opened_at > DISCOVERY
 
     @property
     def summary(self) -> str:
@@ -222,11 +229,12 @@ class Session:
     def _other_commanders(self) -> list[str]:
         """Nodes besides this one and the watchdog that publish commands."""
         publishers = self._node.get_publishers_info_by_topic(self._output.topic)
-        names = [f"{info.node_namespace.rstrip('/')}/{info.node_name}" for info in publishers]
         namespace = self._node.get_namespace().rstrip("/")
-        for expected in (f"{namespace}/{self._node.get_name()}", f"{namespace}/{self._watchdog}"):
-            if expected in names:
-                names.remove(expected)
+        names = [f"{info.node_namespace.rstrip('/')}/{info.node_name}" for info in publishers]
+        names = [name for name in names if name != f"{namespace}/{self._watchdog}"]  # one that died lingers on
+        own = f"{namespace}/{self._node.get_name()}"
+        if own in names:
+            names.remove(own)
         return [f"{self._output.topic} is published by {name} too" for name in names]
 
 
