@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from scipy.stats import bootstrap, rankdata
 
-from pgx_core.clustering.partitions import partition_values
+from pgx_core.clustering.partitions import partition_value, partition_values
 from pgx_core.clustering.search import all_partitions
 
 RESAMPLES = 1000
@@ -79,7 +79,7 @@ def regret(matrix: Float[np.ndarray, "n n"], labels: Int[np.ndarray, "n"]) -> fl
     k = int(labels.max()) + 1
     values = partition_values(matrix, all_partitions(len(labels), k), k)
     span = float(values.max() - values.mean())
-    return float(values.max() - partition_values(matrix, labels, k)) / span if span > 0.0 else 0.0
+    return (float(values.max()) - partition_value(matrix, labels)) / span if span > 0.0 else 0.0
 
 
 def _interval(
