@@ -39,7 +39,7 @@ def scores_figure(findings: Findings) -> Figure:
     figure = _figure(
         2.3 * COLUMNS, 2.1 * n_rows + 1.2, "Estimated and real effect of training on a subset of objectives"
     )
-    panels = figure.subplots(n_rows, COLUMNS, squeeze=False).flat
+    panels = list(figure.subplots(n_rows, COLUMNS, squeeze=False).flat)
     for i, (axes, name) in enumerate(zip(panels, names, strict=False)):
         held = findings.real.subsets[:, i]
         colour = COLOURS[groups.real[i] % len(COLOURS)]
@@ -53,7 +53,7 @@ def scores_figure(findings: Findings) -> Figure:
         )
         axes.set_title(f"{name}   Spearman {findings.correlations.spearman[i]:.2f}", fontsize=9)
         _strip(axes)
-    for axes in list(panels):
+    for axes in panels[len(names) :]:
         axes.set_visible(False)
     figure.supxlabel(
         "estimated: decrease of the loss on held-out transitions, x100 (colour: group by real training)",

@@ -148,5 +148,7 @@ def _columns(features: Features, dimensions: int) -> Features:
 
 
 def _mean(found: list[tuple[float, float, float]]) -> tuple[float, float, float]:
-    nmi_full, nmi_real, spearman = np.array(found).mean(0)
-    return float(nmi_full), float(nmi_real), float(spearman)
+    """Column by column over the draws that have a value."""
+    known = [[value for value in column if np.isfinite(value)] for column in zip(*found, strict=True)]
+    nmi_full, nmi_real, spearman = (float(np.mean(column)) if column else float("nan") for column in known)
+    return nmi_full, nmi_real, spearman
