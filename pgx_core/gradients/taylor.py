@@ -6,6 +6,8 @@ Shapes: N transitions, m subsets, l lengths, p parameters.
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -45,23 +47,43 @@ def taylor_residuals(
     return TaylorResiduals(np.array(lengths, dtype=np.float64), np.array(rows).reshape(-1, len(lengths) + 1))
 
 
-@torch.no_grad()
 def _residuals(
     policy: nn.Module, step: Float[Tensor, "p"], lengths: tuple[float, ...], observations: Tensor, actions: Tensor
 ) -> list[float]:
     """The residual at each relative length along one step, then at the step itself."""
     if not step.any():
         return [np.nan] * (len(lengths) + 1)
+    scales = [*relative_scales(policy, step, lengths), 1.0]
+    ratios = log_ratios(policy, step, scales, observations, actions)
+    return [float((r.predicted - r.real).norm() / r.real.norm()) for r in ratios]
+
+
+def relative_scales(policy: nn.Module, step: Float[Tensor, "p"], lengths: Iterable[float]) -> list[float]:
+    """What to multiply a step by, so that its length relative to the parameters' becomes each of `lengths`."""
+    ratio = float(flatten_parameters(policy).norm() / step.norm())
+    return [length * ratio for length in lengths]
+
+
+@dataclass(frozen=True)
+class LogRatios:
+    """The log-ratio log pi_theta/pi_theta* of every transition after one parameter step."""
+
+    predicted: Float[Tensor, "N"]  # to the first order
+    real: Float[Tensor, "N"]
+    values: Float[Tensor, "N"]  # log pi_theta itself
+
+
+@torch.no_grad()
+def log_ratios(
+    policy: nn.Module, step: Float[Tensor, "p"], scales: Iterable[float], observations: Tensor, actions: Tensor
+) -> Iterator[LogRatios]:
+    """The log-ratios at theta* + scale * step, for every scale. Give everything in float64: see `taylor_residuals`."""
     log_prob = functional_log_prob(policy)
     theta = flatten_parameters(policy)
     here, slope = _value_and_slope(log_prob, policy, step, observations, actions)
-    scales = [length * theta.norm() / step.norm() for length in lengths]
-    residuals = []
-    for scale in [*scales, torch.ones(())]:
+    for scale in scales:
         there = log_prob(unflatten_parameters(policy, theta + scale * step), observations, actions)
-        error = scale * slope - (there - here)
-        residuals.append(float(error.norm() / (there - here).norm()))
-    return residuals
+        yield LogRatios(scale * slope, there - here, there)
 
 
 def _value_and_slope(

@@ -88,11 +88,19 @@ LAYERS = {
     ),
     # The only file that knows the order of the stages.
     "pipeline": layer("stages run errors files"),
+    # A finished run's estimate against real training: it repeats parts of the run, so it may see almost all of it.
+    "validation": layer(
+        "pipeline run training learning gradients surrogate affinity clustering grouping report.labels "
+        "types errors files records",
+        "numpy torch scipy sklearn matplotlib jaxtyping",
+    ),
     # A bundle on its simulated robot, through what the real one has: hence neither torch nor our simulation.
     "play": layer("serving contract observation errors", "numpy mujoco jaxtyping"),
     "commands.play": layer("play serving report.render errors files", "numpy mujoco tyro"),
     # One module per command. `verify` reaches serving directly, so that it runs on a robot.
-    "commands": layer("pipeline stages results run export.bundle serving objectives.suites errors", "torch tyro"),
+    "commands": layer(
+        "pipeline stages results run export.bundle serving objectives.suites validation files errors", "torch tyro"
+    ),
     # Thin. It loads the one command that is asked for.
     "cli": layer("commands errors", "tyro"),
     "__main__": layer("cli"),

@@ -1,0 +1,62 @@
+"""The estimate again, in both feature modes, with its cost: the surrogate's f(S) on the subsets trained for real."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from torch.utils.flop_counter import FlopCounterMode
+
+from pgx_core.affinity.matrix import estimate_affinity
+from pgx_core.clustering.auto import cluster
+from pgx_core.gradients.features import compute_features
+from pgx_core.surrogate.scores import score_subsets
+from pgx_core.surrogate.solve import solve_subsets
+from pgx_core.surrogate.split import split_episodes
+from pgx_core.types import Features, Partition, SubsetScores, Transitions, load_record
+from pgx_core.validation.flops import Tally, counted
+from pgx_core.validation.validation import Validation, seeded_grouping
+
+Mode = Literal["gram", "projection"]
+MODES: tuple[Mode, ...] = ("gram", "projection")
+
+
+@dataclass(frozen=True)
+class Effort:
+    """What features, regressions and scores took. The rollouts come on top."""
+
+    seconds: float
+    flops: int  # of matrix products
+
+
+def estimate(validation: Validation, mode: Mode) -> tuple[SubsetScores, Effort]:
+    """The run's own estimate of every subset, computed and timed here, in one feature mode.
+
+    In the run's mode and on the run's subsets the scores are those of the run.
+    """
+    run, settings = validation.run, seeded_grouping(validation.run)
+    transitions = load_record(Transitions, run.path("transitions.npz"))
+    policy, began, tally = run.population("meta").policy(0), time.monotonic(), Tally()
+    same = mode == settings.features.mode
+    config = settings.features if same else replace(settings.features, mode=mode, dimensions=None)
+    with FlopCounterMode(display=False) as counter:
+        features = compute_features(policy, transitions, config).features
+    watched = replace(features, coordinates=counted(features.coordinates, tally))
+    scores = score_with(watched, validation)
+    return scores, Effort(time.monotonic() - began, int(counter.get_total_flops()) + tally.flops)
+
+
+def score_with(features: Features, validation: Validation) -> SubsetScores:
+    """The surrogate's f(S) of every subset from these features."""
+    settings = seeded_grouping(validation.run).surrogate
+    subsets = validation.subsets
+    fitted = split_episodes(features, settings.held_out, settings.seed)
+    solution = solve_subsets(features, subsets, fitted, settings)
+    return score_subsets(features, subsets, solution, ~fitted, settings.blocks)
+
+
+def groups_of(scores: SubsetScores, validation: Validation, k: int | Literal["auto"]) -> Partition:
+    """The partition into k groups that the product's own affinity and clustering make of some scores."""
+    settings = seeded_grouping(validation.run)
+    return cluster(estimate_affinity(scores, settings.affinity), replace(settings.clustering, k=k)).partition

@@ -1,0 +1,113 @@
+"""A validation on disk: which run, how thoroughly, and where its results lie."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+from jaxtyping import Bool
+
+from pgx_core.affinity.subsets import SubsetConfig, sample_subsets
+from pgx_core.errors import ConfigError, RunError, require, require_seed
+from pgx_core.files import remove_drafts, write_file
+from pgx_core.grouping import GroupingConfig
+from pgx_core.pipeline import require_finished
+from pgx_core.records import from_plain, parse_json, to_json
+from pgx_core.run import Run, read_run
+
+MIN_OBJECTIVES = 3  # two have one subset, whose score compares with nothing
+T = TypeVar("T")
+MIN_SUBSETS = 8  # fewer say nothing about a rank correlation
+
+
+@dataclass(frozen=True)
+class ValidationConfig:
+    """How thoroughly a run is validated."""
+
+    subsets: int | None = None  # to train for real, a balanced draw of >= 8; None: all that the run estimated
+    steps: int = 20_000  # environment steps of each subset's real training, >= 1
+    seed: int = 0  # of that training, >= 0, added to the run's
+
+    def __post_init__(self) -> None:
+        few = self.subsets is not None and self.subsets < MIN_SUBSETS
+        require(not few, "subsets", f"{MIN_SUBSETS} or more", self.subsets)
+        require(self.steps >= 1, "steps", "1 or more", self.steps)
+        require_seed(self.seed, "seed")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The content of `validation.json`."""
+
+    experience: str  # sha256 of the run's transitions, which all that follows in the run depends on
+    config: ValidationConfig
+
+
+@dataclass(frozen=True)
+class Validation:
+    """One validation of one run."""
+
+    run: Run
+    config: ValidationConfig
+
+    def path(self, name: str) -> Path:
+        """A result in the folder."""
+        return self.run.path("validation") / name
+
+    @property
+    def subsets(self) -> Bool[np.ndarray, "m n"]:
+        """The subsets that are estimated and trained for real."""
+        settings = seeded_grouping(self.run).subsets
+        count = self.config.subsets or settings.count
+        return sample_subsets(len(self.run.suite.objectives), SubsetConfig(count, settings.sizes, settings.seed))
+
+
+def seeded_grouping(run: Run) -> GroupingConfig:
+    """The settings of the run's estimate with the run's seed added, as its stages use them."""
+    parts = vars(run.config.grouping).items()
+    return GroupingConfig(**{name: _seeded(part, run.config.seed) for name, part in parts})
+
+
+def _seeded(part: T, seed: int) -> T:
+    return replace(part, seed=part.seed + seed)  # type: ignore[type-var, attr-defined]
+
+
+def open_validation(folder: Path, config: ValidationConfig) -> Validation:
+    """Start to validate the run in `folder`, or continue.
+
+    Raises:
+        RunError: there is no finished run, or it was validated with other settings.
+        ConfigError: the run has too few objectives, or the subsets cannot cover every pair.
+    """
+    run = read_run(folder)
+    require_finished(run, "evaluation")
+    n = len(run.suite.objectives)
+    if n < MIN_OBJECTIVES:
+        raise ConfigError(f"expected a run of {MIN_OBJECTIVES} objectives or more, got {n}: their only subset is both")
+    validation = Validation(run, config)
+    _ = validation.subsets  # finds a count that cannot cover every pair
+    settings = Settings(hashlib.sha256(run.path("transitions.npz").read_bytes()).hexdigest(), config)
+    path = validation.path("validation.json")
+    if path.exists():
+        _check_same(path, settings)
+    else:
+        write_file(path, to_json(settings))
+    remove_drafts(path.parent)
+    return validation
+
+
+def _check_same(path: Path, settings: Settings) -> None:
+    try:
+        old = from_plain(Settings, parse_json(path.read_text(), path.name), path.name)
+    except (ConfigError, UnicodeDecodeError) as error:
+        raise RunError(f"cannot read '{path}': {error}; remove the folder '{path.parent}'") from error
+    if old.experience != settings.experience:
+        raise RunError(f"the run has changed since '{path.parent}' was written: remove that folder")
+    if old.config != settings.config:
+        raise RunError(
+            f"'{path.parent}' holds a validation with other settings ({old.config}, now {settings.config}); "
+            "repeat those, or remove the folder"
+        )
