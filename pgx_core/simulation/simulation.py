@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -10,10 +10,11 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from pgx_core.errors import RunError, require
-from pgx_core.objectives.objective import Suite
+from pgx_core.errors import RunError, SuiteError, require
+from pgx_core.objectives.objective import Physics, Reset, Suite
 from pgx_core.objectives.state import State
 from pgx_core.observation import Readings, decode_action, limit_rate, observe
+from pgx_core.simulation.disturbance import Disturbance, combine, draw_physics
 from pgx_core.simulation.engine import Engine, FakeEngine
 from pgx_core.simulation.mujoco_engine import MujocoEngine
 from pgx_core.simulation.robot_model import RobotModel, compile_robot, vary_physics
@@ -37,7 +38,7 @@ class SimulationConfig:
 class Step:
     """What one control step returned, for W worlds. Worlds that ended have already been reset."""
 
-    observations: Float[Tensor, "W observations"]
+    observations: Float[Tensor, "W observations"]  # the contract's, then what the critic alone sees
     final_observations: Float[Tensor, "W observations"]  # before the reset; equal to the above elsewhere
     rewards: Float[Tensor, "W"]
     scores: Float[Tensor, "W"]  # the objective's score term
@@ -62,8 +63,13 @@ class Simulation:
         self.objectives = np.asarray(objectives)
         self.robot = compile_robot(suite.robot)
         self.diverged_count = 0
-        self._engine = make_engine(suite, self.robot, self.objectives, config or SimulationConfig())
+        self._engine = make_engine(suite, self.robot, self.objectives, config or SimulationConfig(), seed)
         self._rng = np.random.default_rng(seed)
+        contract, extra = self.robot.contract, self.robot.privileged
+        self._seen = replace(contract, observation=(*contract.observation, *extra))
+        self._starts = [_start_ranges(self.robot, objective.reset) for objective in suite.objectives]
+        disturbed = suite.randomization
+        self._disturbance = Disturbance(disturbed, self.robot, self.n_worlds, self._rng) if disturbed else None
         self._stagger = stagger
         self._worlds_of = [
             (objective, _as_slice(np.flatnonzero(self.objectives == index)))
@@ -99,7 +105,7 @@ class Simulation:
         contract = self.robot.contract
         previous, self._action = self._action, actions.clip(-1.0, 1.0)
         self._command = limit_rate(contract, self._command, decode_action(contract, self._action))
-        self._engine.step(self._command)
+        self._engine.step(self._disturb() if self._disturbance else self._command)
         self._elapsed += 1
         qpos, qvel, sensordata = self._engine.read()
         diverged = ~(torch.isfinite(qpos).all(1) & (qvel.abs() < DIVERGED_SPEED).all(1))
@@ -123,6 +129,7 @@ class Simulation:
             "command": self._command.clone(),
             "rng": self._rng.bit_generator.state,
             "diverged_count": self.diverged_count,
+            "disturbance": self._disturbance.state_dict() if self._disturbance else {},
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> Float[Tensor, "W observations"]:
@@ -133,6 +140,8 @@ class Simulation:
         self._command = state["command"].clone()
         self._rng.bit_generator.state = state["rng"]
         self.diverged_count = state["diverged_count"]
+        if self._disturbance:
+            self._disturbance.load_state_dict(state["disturbance"])
         return self._observe(*self._engine.read())
 
     def _contain(self, diverged: Tensor, *readings: Tensor) -> tuple[Tensor, ...]:
@@ -150,10 +159,24 @@ class Simulation:
         velocity = np.array([r.velocity_noise for r in noise])[:, None]
         qpos = self.robot.home_qpos + position * self._rng.uniform(-1, 1, (len(worlds), model.nq))
         qvel = velocity * self._rng.standard_normal((len(worlds), model.nv))
+        for row, world in enumerate(worlds):
+            for values, address, ends in self._starts[self.objectives[world]]:
+                (qpos if values == "positions" else qvel)[row, address] = self._rng.uniform(*ends)
         self._engine.reset(worlds, qpos, qvel)
         self._elapsed[worlds] = 0
         self._action[worlds] = 0.0
         self._command[worlds] = decode_action(self.robot.contract, torch.zeros_like(self._command[worlds]))
+        if self._disturbance:
+            self._disturbance.reset(worlds, self._command[worlds])
+
+    def _disturb(self) -> Tensor:
+        """Push some worlds; the command that reaches the joints of each."""
+        assert self._disturbance
+        qpos, qvel, _ = (tensor.double().numpy() for tensor in self._engine.read())
+        worlds, after = self._disturbance.pushed(qvel)
+        if len(worlds):
+            self._engine.reset(worlds, qpos[worlds], after)
+        return self._disturbance.arrive(self._command)
 
     def _evaluate(
         self, previous: Tensor, qpos: Tensor, qvel: Tensor, sensordata: Tensor, diverged: Tensor
@@ -189,16 +212,37 @@ class Simulation:
             linear_velocity=sensors.get("linear_velocity"),
             sensors=sensors,
         )
-        observations: Tensor = observe(self.robot.contract, readings, lambda blocks: torch.cat(blocks, -1))
-        return observations
+        observations: Tensor = observe(self._seen, readings, lambda blocks: torch.cat(blocks, -1))
+        return self._disturbance.disturb(observations) if self._disturbance else observations
 
 
-def make_engine(suite: Suite, robot: RobotModel, objectives: np.ndarray, config: SimulationConfig) -> Engine:
-    """The physics engine asked for, with each world's own physics."""
+def make_engine(
+    suite: Suite, robot: RobotModel, objectives: np.ndarray, config: SimulationConfig, seed: int = 0
+) -> Engine:
+    """The physics engine asked for, with each world's own physics; `seed` decides those of a randomised suite."""
     if config.backend == "fake":
         return FakeEngine(robot, len(objectives))
-    varied = [vary_physics(robot.model, objective.physics) for objective in suite.objectives]
-    return MujocoEngine(robot, [varied[i] for i in objectives], config.threads)
+    drawn = draw_physics(suite.randomization, np.random.default_rng(seed)) if suite.randomization else [Physics()]
+    varied = {
+        (i, k): vary_physics(robot.model, combine(objective.physics, physics))
+        for i, objective in enumerate(suite.objectives)
+        for k, physics in enumerate(drawn[: int((objectives == i).sum())])
+    }
+    turns = [int((objectives[:world] == i).sum()) % len(drawn) for world, i in enumerate(objectives)]
+    return MujocoEngine(robot, [varied[i, k] for i, k in zip(objectives, turns, strict=True)], config.threads)
+
+
+def _start_ranges(robot: RobotModel, reset: Reset) -> list[tuple[str, int, tuple[float, float]]]:
+    """(positions or velocities, where, from and to) of every joint whose start an objective draws by itself."""
+    model, ranges = robot.model, []
+    addresses = {"positions": model.jnt_qposadr, "velocities": model.jnt_dofadr}
+    known = [model.joint(i).name for i in range(model.njnt)]
+    for values, address in addresses.items():
+        for joint, ends in getattr(reset, values).items():
+            if joint not in known:
+                raise SuiteError(f"reset.{values}: expected a joint of the robot ({', '.join(known)}), got '{joint}'")
+            ranges.append((values, int(address[known.index(joint)]), ends))
+    return ranges
 
 
 def _as_slice(indices: np.ndarray) -> slice | Tensor:
