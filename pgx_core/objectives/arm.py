@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from pgx_core.objectives.objective import Command, Objective, Reset, Reward, Robot, Suite
+from pgx_core.objectives.objective import Command, Objective, Randomization, Reset, Reward, Robot, Suite
 from pgx_core.objectives.rewards import action_rate, closeness, length, progress
 from pgx_core.objectives.state import State
 
@@ -80,6 +80,14 @@ def effort(state: State, command: Command) -> Float[Tensor, "B"]:
 
 
 COSTS = (Reward(unrest, 0.05), Reward(effort, 0.05), Reward(action_rate, 0.02))
+RANDOMIZATION = Randomization(
+    mass=(0.9, 1.1),
+    actuator_strength=(0.9, 1.1),
+    delay=(1, 3),  # 20 to 60 ms
+    noise={"joint_positions": 0.001, "joint_velocities": 0.02, "sensor:tool": 0.001, "sensor:target": 0.003},
+    push=0.3,
+    push_interval=3.0,
+)
 Box = tuple[tuple[float, float], tuple[float, float], tuple[float, float]]  # m, of x, y and z
 AHEAD: Box = ((-0.6, -0.4), (-0.25, 0.0), (0.25, 0.55))
 
@@ -119,5 +127,6 @@ SUITE = Suite(
         ),
     ),
     episode_seconds=6.0,
+    randomization=RANDOMIZATION,
     steps=10_000_000,
 )

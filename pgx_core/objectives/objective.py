@@ -50,19 +50,20 @@ class Reset:
 
 @dataclass(frozen=True)
 class Randomization:
-    """How far every world may be from the model, so that a policy does not rely on it. Each is (lowest, highest).
+    """How far worlds may be from the model, so that a policy does not rely on it. Pairs are (lowest, highest).
 
-    Physics is drawn once per world from `variants` drawn for the suite, the rest anew in each episode or step.
+    `variants` of the physics are drawn for a simulation, and its worlds take them in turn. A delay is drawn for each
+    episode, noise for each step.
     """
 
-    friction: tuple[float, float] = (1.0, 1.0)  # factors on the model's values, > 0; physics of an objective adds to it
+    friction: tuple[float, float] = (1.0, 1.0)  # of the model's values and those of the objective's Physics, > 0
     mass: tuple[float, float] = (1.0, 1.0)
     actuator_strength: tuple[float, float] = (1.0, 1.0)
-    variants: int = 16  # worlds' physics to draw, >= 1
+    variants: int = 16  # >= 1
     delay: tuple[int, int] = (0, 0)  # control ticks until a command reaches the joints, >= 0, drawn per episode
     noise: Mapping[str, float] = field(default_factory=dict)  # by observation source: adds U(-noise, noise), >= 0
-    push: float = 0.0  # speed, m/s: a floating base is pushed by up to so much in the plane; 0: never
-    push_interval: float = 4.0  # s between pushes on average, > 0
+    push: float = 0.0  # speed that a floating base gains along x and y, m/s, else each joint, rad/s: U(-push, push)
+    push_interval: float = 4.0  # s between pushes of a world on average, > 0
 
     def __post_init__(self) -> None:
         for name in ("friction", "mass", "actuator_strength"):

@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from pgx_core.objectives.objective import Command, Objective, Physics, Reset, Reward, Robot, Suite
+from pgx_core.objectives.objective import Command, Objective, Physics, Randomization, Reset, Reward, Robot, Suite
 from pgx_core.objectives.rewards import action_rate, closeness, length, level, progress
 from pgx_core.objectives.state import State
 
@@ -21,6 +21,7 @@ TORQUES = tuple(f"{leg}_{joint}_torque" for leg in LEGS for joint in ("hip", "th
 TORQUE_SCALE = 10.0  # N m; standing takes 3 to 6
 WALKING_HEIGHT = 0.29  # m, of the base
 FOOT_RADIUS, CLEARANCE = 0.022, 0.08  # m
+STEP = 0.3  # s
 HIPS = (0.1, -0.1, 0.1, -0.1)  # rad, of the home pose
 
 QUADRUPED = Robot(
@@ -122,6 +123,11 @@ def trot(state: State, command: Command) -> Float[Tensor, "B"]:
     return paired.float() - 1.0
 
 
+def dawdle(state: State, command: Command) -> Float[Tensor, "B"]:
+    """Keep a foot on the ground or in the air for longer than STEP: 0, down to -1 where all do so for twice as long."""
+    return -(state.touch_time.abs() / STEP - 1.0).clip(0.0, 1.0).mean(1)
+
+
 def splay(state: State, command: Command) -> Float[Tensor, "B"]:
     """Spread or cross the legs: 0 to -1."""
     hips = state.qpos[:, 7::3] - state.time.new_tensor(HIPS)
@@ -141,7 +147,23 @@ def fallen(state: State, command: Command) -> Bool[Tensor, "B"]:
 COSTS = (
     Reward(upright, 0.2), Reward(bounce, 0.1), Reward(effort, 0.04), Reward(action_rate, 0.04), Reward(pose, 0.04)
 )  # fmt: skip
-GAIT = (Reward(drift, 0.2), Reward(stoop, 0.1), Reward(splay, 0.1), Reward(scuff, 0.2), Reward(trot, 0.25))
+GAIT = (
+    Reward(drift, 0.2),
+    Reward(stoop, 0.1),
+    Reward(splay, 0.1),
+    Reward(scuff, 0.2),
+    Reward(trot, 0.2),
+    Reward(dawdle, 0.3),
+)
+RANDOMIZATION = Randomization(
+    friction=(0.5, 1.25),  # of 0.8: wet tiles to rubber
+    mass=(0.9, 1.15),
+    actuator_strength=(0.85, 1.1),
+    delay=(1, 3),  # 20 to 60 ms
+    noise={"joint_positions": 0.01, "joint_velocities": 1.0, "angular_velocity": 0.2, "projected_gravity": 0.05},
+    push=0.5,
+    push_interval=4.0,
+)
 START = Reset(position_noise=0.04, velocity_noise=0.1)
 
 
@@ -178,5 +200,6 @@ SUITE = Suite(
         _walk("forward_weak", 0.5, physics=Physics(actuator_strength=0.75)),  # motors that are hot or worn
     ),
     episode_seconds=10.0,
+    randomization=RANDOMIZATION,
     steps=25_000_000,
 )

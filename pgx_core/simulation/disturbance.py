@@ -90,7 +90,7 @@ class Disturbance:
 
 
 def _floats(robot: RobotModel) -> bool:
-    return bool(robot.model.njnt) and robot.model.jnt_type[0] == int(mujoco.mjtJoint.mjJNT_FREE)
+    return int(robot.model.jnt_type[0]) == int(mujoco.mjtJoint.mjJNT_FREE)
 
 
 def _amplitude(config: Randomization, contract: PolicyContract) -> Tensor:

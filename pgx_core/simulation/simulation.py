@@ -80,6 +80,7 @@ class Simulation:
         self._elapsed = torch.zeros(n, dtype=torch.int64)
         self._action = torch.zeros(n, joints)
         self._command = torch.zeros(n, joints)
+        self._touch_time = torch.zeros(n, len(self.robot.touches))
 
     @property
     def n_worlds(self) -> int:
@@ -111,6 +112,7 @@ class Simulation:
         diverged = ~(torch.isfinite(qpos).all(1) & (qvel.abs() < DIVERGED_SPEED).all(1))
         if diverged.any():
             qpos, qvel, sensordata = self._contain(diverged, qpos, qvel, sensordata)
+        self._count_touches(sensordata)
         rewards, scores, terminated = self._evaluate(previous, qpos, qvel, sensordata, diverged)
         truncated = (self._elapsed >= self.suite.episode_steps) & ~terminated
         final = observations = self._observe(qpos, qvel, sensordata)
@@ -127,6 +129,7 @@ class Simulation:
             "elapsed": self._elapsed.clone(),
             "action": self._action.clone(),
             "command": self._command.clone(),
+            "touch_time": self._touch_time.clone(),
             "rng": self._rng.bit_generator.state,
             "diverged_count": self.diverged_count,
             "disturbance": self._disturbance.state_dict() if self._disturbance else {},
@@ -138,6 +141,7 @@ class Simulation:
         self._elapsed = state["elapsed"].clone()
         self._action = state["action"].clone()
         self._command = state["command"].clone()
+        self._touch_time = state["touch_time"].clone()
         self._rng.bit_generator.state = state["rng"]
         self.diverged_count = state["diverged_count"]
         if self._disturbance:
@@ -165,6 +169,7 @@ class Simulation:
         self._engine.reset(worlds, qpos, qvel)
         self._elapsed[worlds] = 0
         self._action[worlds] = 0.0
+        self._touch_time[worlds] = 0.0
         self._command[worlds] = decode_action(self.robot.contract, torch.zeros_like(self._command[worlds]))
         if self._disturbance:
             self._disturbance.reset(worlds, self._command[worlds])
@@ -178,6 +183,12 @@ class Simulation:
             self._engine.reset(worlds, qpos[worlds], after)
         return self._disturbance.arrive(self._command)
 
+    def _count_touches(self, sensordata: Tensor) -> None:
+        """See State.touch_time."""
+        tick, time = 1.0 / self.robot.contract.control_rate, self._touch_time
+        touching = sensordata[:, self.robot.touches] > 0.0
+        self._touch_time = torch.where(touching, time.clip(min=0.0) + tick, time.clip(max=0.0) - tick)
+
     def _evaluate(
         self, previous: Tensor, qpos: Tensor, qvel: Tensor, sensordata: Tensor, diverged: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
@@ -188,7 +199,7 @@ class Simulation:
         states = [
             State(
                 time[worlds], qpos[worlds], qvel[worlds], self._action[worlds], previous[worlds],
-                sensordata[worlds], self.robot.sensors,
+                sensordata[worlds], self.robot.sensors, self._touch_time[worlds],
             )
             for _, worlds in self._worlds_of
         ]  # fmt: skip
