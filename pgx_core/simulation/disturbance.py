@@ -14,6 +14,7 @@ from torch import Tensor
 from pgx_core.contract import PolicyContract
 from pgx_core.errors import SuiteError
 from pgx_core.objectives.objective import Physics, Randomization
+from pgx_core.simulation.engine import Engine
 from pgx_core.simulation.robot_model import RobotModel
 
 
@@ -65,16 +66,18 @@ class Disturbance:
         size = len(self._amplitude)
         return torch.cat([observations[:, :size] + self._noise, observations[:, size:]], 1)
 
-    def pushed(self, qvel: Float[np.ndarray, "W nv"]) -> tuple[Int[np.ndarray, "w"], Float[np.ndarray, "w nv"]]:
-        """Which worlds are pushed now, and their velocities after it."""
+    def push(self, engine: Engine) -> None:
+        """Push some worlds: the base, or else every joint, is faster or slower at once."""
         if self.config.push == 0.0:
-            return np.zeros(0, np.int64), qvel[:0]
+            return
         chance = 1.0 / (self.config.push_interval * self._robot.contract.control_rate)
-        worlds = np.flatnonzero(self._rng.random(len(qvel)) < chance)
+        worlds = np.flatnonzero(self._rng.random(len(self._delay)) < chance)
+        if not len(worlds):
+            return
+        qpos, qvel, _ = (tensor[worlds].double().numpy() for tensor in engine.read())
         dofs = [0, 1] if _floats(self._robot) else self._robot.joint_qvel
-        after = qvel[worlds]
-        after[:, dofs] += self._rng.uniform(-self.config.push, self.config.push, (len(worlds), len(dofs)))
-        return worlds, after
+        qvel[:, dofs] += self._rng.uniform(-self.config.push, self.config.push, (len(worlds), len(dofs)))
+        engine.reset(worlds, qpos, qvel)
 
     def state_dict(self) -> dict[str, Any]:
         """Everything `load_state_dict` needs; the generator is its owner's."""

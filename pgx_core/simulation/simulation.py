@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+import mujoco
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
@@ -106,7 +107,9 @@ class Simulation:
         contract = self.robot.contract
         previous, self._action = self._action, actions.clip(-1.0, 1.0)
         self._command = limit_rate(contract, self._command, decode_action(contract, self._action))
-        self._engine.step(self._disturb() if self._disturbance else self._command)
+        if self._disturbance:
+            self._disturbance.push(self._engine)
+        self._engine.step(self._disturbance.arrive(self._command) if self._disturbance else self._command)
         self._elapsed += 1
         qpos, qvel, sensordata = self._engine.read()
         diverged = ~(torch.isfinite(qpos).all(1) & (qvel.abs() < DIVERGED_SPEED).all(1))
@@ -174,15 +177,6 @@ class Simulation:
         if self._disturbance:
             self._disturbance.reset(worlds, self._command[worlds])
 
-    def _disturb(self) -> Tensor:
-        """Push some worlds; the command that reaches the joints of each."""
-        assert self._disturbance
-        qpos, qvel, _ = (tensor.double().numpy() for tensor in self._engine.read())
-        worlds, after = self._disturbance.pushed(qvel)
-        if len(worlds):
-            self._engine.reset(worlds, qpos[worlds], after)
-        return self._disturbance.arrive(self._command)
-
     def _count_touches(self, sensordata: Tensor) -> None:
         """See State.touch_time."""
         tick, time = 1.0 / self.robot.contract.control_rate, self._touch_time
@@ -247,12 +241,13 @@ def _start_ranges(robot: RobotModel, reset: Reset) -> list[tuple[str, int, tuple
     """(positions or velocities, where, from and to) of every joint whose start an objective draws by itself."""
     model, ranges = robot.model, []
     addresses = {"positions": model.jnt_qposadr, "velocities": model.jnt_dofadr}
-    known = [model.joint(i).name for i in range(model.njnt)]
+    movable = (int(mujoco.mjtJoint.mjJNT_HINGE), int(mujoco.mjtJoint.mjJNT_SLIDE))
+    known = {model.joint(i).name: i for i in range(model.njnt) if model.jnt_type[i] in movable}
     for values, address in addresses.items():
         for joint, ends in getattr(reset, values).items():
             if joint not in known:
-                raise SuiteError(f"reset.{values}: expected a joint of the robot ({', '.join(known)}), got '{joint}'")
-            ranges.append((values, int(address[known.index(joint)]), ends))
+                raise SuiteError(f"reset.{values}: expected a hinge or slide ({', '.join(known)}), got '{joint}'")
+            ranges.append((values, int(address[known[joint]]), ends))
     return ranges
 
 

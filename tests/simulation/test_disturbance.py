@@ -176,5 +176,5 @@ def test_a_named_joint_starts_within_its_own_range():
     positions = simulation._engine.read()[0][:, 0]
     assert positions.min() > 2.0 and positions.max() < 3.0 and positions.std() > 0.15
     lost = replace(reset, positions={"road": (0.0, 1.0)})
-    with pytest.raises(SuiteError, match=r"reset.positions: expected a joint of the robot \(rail\), got 'road'"):
+    with pytest.raises(SuiteError, match=r"reset.positions: expected a hinge or slide \(rail\), got 'road'"):
         simulate(replace(suite, objectives=tuple(replace(o, reset=lost) for o in TINY.objectives)))
