@@ -116,16 +116,22 @@ def scuff(state: State, command: Command) -> Float[Tensor, "B"]:
     return -loss / len(LEGS)
 
 
+def _underway(state: State, command: Command) -> Float[Tensor, "B"]:
+    """0 at rest to 1 at the commanded motion. A gait asked of a robot that stands yet would make falling pay."""
+    term = walked if _speed(command) > 0.0 else turned
+    return term(state, command).clip(min=0.0).square()
+
+
 def trot(state: State, command: Command) -> Float[Tensor, "B"]:
-    """0 while one diagonal pair of feet bears and the other swings, else -1."""
+    """0 while one diagonal pair of feet bears and the other swings, else -1 times how far it is under way."""
     front_left, front_right, hind_left, hind_right = (state.sensor(f"{leg}_contact")[:, 0] > 1.0 for leg in LEGS)
     paired = (front_left == hind_right) & (front_right == hind_left) & (front_left != front_right)
-    return paired.float() - 1.0
+    return (paired.float() - 1.0) * _underway(state, command)
 
 
 def dawdle(state: State, command: Command) -> Float[Tensor, "B"]:
-    """Keep a foot on the ground or in the air for longer than STEP: 0, down to -1 where all do so for twice as long."""
-    return -(state.touch_time.abs() / STEP - 1.0).clip(0.0, 1.0).mean(1)
+    """Keep a foot down or up for longer than STEP: 0, down to -1 where all are so for twice as long, once under way."""
+    return -(state.touch_time.abs() / STEP - 1.0).clip(0.0, 1.0).mean(1) * _underway(state, command)
 
 
 def splay(state: State, command: Command) -> Float[Tensor, "B"]:
@@ -145,10 +151,10 @@ def fallen(state: State, command: Command) -> Bool[Tensor, "B"]:
 
 
 COSTS = (
-    Reward(upright, 0.2), Reward(bounce, 0.1), Reward(effort, 0.04), Reward(action_rate, 0.04), Reward(pose, 0.04)
+    Reward(upright, 0.2), Reward(bounce, 0.1), Reward(effort, 0.04), Reward(action_rate, 0.04), Reward(pose, 0.08)
 )  # fmt: skip
 GAIT = (
-    Reward(drift, 0.2),
+    Reward(drift, 0.3),
     Reward(stoop, 0.1),
     Reward(splay, 0.1),
     Reward(scuff, 0.2),

@@ -59,7 +59,10 @@ def test_a_stance_wants_its_height_and_rest():
     [(("FL", "RR"), 0.0), (("FR", "RL"), 0.0), (q.LEGS, -1.0), ((), -1.0), (("FL", "FR"), -1.0), (("FL",), -1.0)],
 )
 def test_a_trot_bears_on_one_diagonal_pair(bearing, cost):
-    assert q.trot(state(**{f"{leg}_contact": [40.0] for leg in bearing}), AHEAD).item() == cost
+    for speed, share in ((0.5, 1.0), (0.25, 0.25), (0.0, 0.0)):  # no gait is asked of a robot that stands
+        contacts = {f"{leg}_contact": [40.0] for leg in bearing}
+        walking = state(linear_velocity=[speed, 0.0, 0.0], **contacts)
+        assert q.trot(walking, AHEAD).item() == pytest.approx(share * cost)
 
 
 def test_feet_scuff_near_the_ground_alone():
@@ -71,7 +74,9 @@ def test_feet_scuff_near_the_ground_alone():
 
 def test_a_foot_dawdles_after_a_step_in_the_air_or_on_the_ground():
     for times, cost in (((0.3, -0.3, 0.1, 0.0), 0.0), ((0.6, 0.0, 0.0, 0.0), -0.25), ((-9.0, 9.0, 0.45, 0.0), -0.625)):
-        assert q.dawdle(state(touch_time=times), AHEAD).item() == pytest.approx(cost, abs=1e-6)
+        walking = state(touch_time=times, linear_velocity=[0.5, 0.0, 0.0])
+        assert q.dawdle(walking, AHEAD).item() == pytest.approx(cost, abs=1e-6)
+        assert q.dawdle(state(touch_time=times), AHEAD).item() == 0.0
 
 
 def test_the_other_costs_are_nothing_at_rest_and_bounded():
