@@ -66,7 +66,7 @@ setup(
     license_files=["LICENSE"],
     python_requires=">=3.10",
     packages=find_packages(include=["pgx_core", "pgx_core.*"]),
-    package_data={"pgx_core.objectives": ["*.xml"], "pgx_core.report": ["*.html"]},
+    package_data={"pgx_core.objectives": ["*.xml", "*.urdf"], "pgx_core.report": ["*.html"]},
     install_requires=["numpy>=1.26"],
     extras_require=EXTRAS,
     entry_points={"console_scripts": ["pgx = pgx_core.cli:main"]},

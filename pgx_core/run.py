@@ -163,8 +163,9 @@ class Run:
 def population_from_state(state: dict[str, torch.Tensor], run: Run) -> Population:
     """A population with the saved parameters."""
     n_policies, n_inputs, _ = state["actor.weights.0"].shape
-    n = len(run.suite.objectives)
-    size = NetworkSize(n_inputs - n, n, state["log_std"].shape[-1], run.config.training.hidden)
+    n, n_critic = len(run.suite.objectives), state["critic.weights.0"].shape[1]
+    hidden = run.config.training.hidden
+    size = NetworkSize(n_inputs - n, n, state["log_std"].shape[-1], hidden, n_critic - n_inputs)
     population = Population(size, (False,) * n_policies, (0,) * n_policies)
     population.load_state_dict(state)
     return population

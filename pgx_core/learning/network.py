@@ -93,10 +93,11 @@ class NetworkSize:
     n_objectives: int
     n_actions: int
     hidden: tuple[int, ...] = (64, 64)
+    n_privileged: int = 0  # values after the observation that the critic alone sees
 
     @property
     def n_inputs(self) -> int:
-        """Observation and one-hot objective."""
+        """Observation and one-hot objective: what the actor takes."""
         return self.n_observations + self.n_objectives
 
 
@@ -124,12 +125,14 @@ class Population(nn.Module):
         n = len(conditioned)
         self.size = size
         self.actor = StackedMLP(n, (size.n_inputs, *size.hidden, size.n_actions), 0.01, seeds)
-        self.critic = StackedMLP(n, (size.n_inputs, *size.hidden, 1), 1.0, tuple(s + 1_000_003 for s in seeds))
+        n_seen = size.n_observations + size.n_privileged
+        critic_sizes = (n_seen + size.n_objectives, *size.hidden, 1)
+        self.critic = StackedMLP(n, critic_sizes, 1.0, tuple(s + 1_000_003 for s in seeds))
         # An actor that has not seen the objective starts blind to it, so a conditioned copy of it acts alike.
         self.actor.weights[0].data[:, size.n_observations :] = 0.0
         self.log_std = nn.Parameter(torch.full((n, 1, size.n_actions), math.log(initial_std)))
-        self.register_buffer("observation_mean", torch.zeros(n, 1, size.n_observations))
-        self.register_buffer("observation_std", torch.ones(n, 1, size.n_observations))
+        self.register_buffer("observation_mean", torch.zeros(n, 1, n_seen))
+        self.register_buffer("observation_std", torch.ones(n, 1, n_seen))
         self.register_buffer("observation_count", torch.zeros(n, 1, 1))
         self.register_buffer("conditioned", torch.tensor(conditioned, dtype=torch.float32).view(n, 1, 1))
 
@@ -139,14 +142,15 @@ class Population(nn.Module):
         return self.log_std.shape[0]
 
     def inputs(
-        self, observations: Float[Tensor, "*T P B observations"], one_hot: Float[Tensor, "*T P B objectives"]
-    ) -> tuple[Float[Tensor, "*T P B inputs"], Float[Tensor, "*T P B inputs"]]:
-        """Network inputs of (actor, critic)."""
+        self, observations: Float[Tensor, "*T P B seen"], one_hot: Float[Tensor, "*T P B objectives"]
+    ) -> tuple[Float[Tensor, "*T P B inputs"], Float[Tensor, "*T P B critic_inputs"]]:
+        """Network inputs of (actor, critic). The critic's privileged values come last in `observations`."""
         normal = ((observations - self.observation_mean) / self.observation_std).clip(-10.0, 10.0)
-        return torch.cat([normal, one_hot * self.conditioned], -1), torch.cat([normal, one_hot], -1)
+        actors = normal[..., : self.size.n_observations]
+        return torch.cat([actors, one_hot * self.conditioned], -1), torch.cat([normal, one_hot], -1)
 
     @torch.no_grad()
-    def update_normaliser(self, observations: Float[Tensor, "P B observations"], mask: Float[Tensor, "P B"]) -> None:
+    def update_normaliser(self, observations: Float[Tensor, "P B seen"], mask: Float[Tensor, "P B"]) -> None:
         """Merge a batch into each policy's running mean and standard deviation (Chan et al. 1979)."""
         weight = mask.unsqueeze(-1)
         count = weight.sum(1, keepdim=True)
@@ -174,8 +178,9 @@ class Population(nn.Module):
                 layer.weight.copy_(weight[index].T)
                 layer.bias.copy_(bias[index, 0])
             policy.log_std.copy_(self.log_std[index, 0])
-            policy.observation_mean[: size.n_observations] = self.observation_mean[index, 0]
-            policy.observation_std[: size.n_observations] = self.observation_std[index, 0]
+            n = size.n_observations
+            policy.observation_mean[:n] = self.observation_mean[index, 0, :n]
+            policy.observation_std[:n] = self.observation_std[index, 0, :n]
         return policy
 
 

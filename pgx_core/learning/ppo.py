@@ -47,7 +47,7 @@ class Batch:
     """One iteration's experience. T steps, P policies, B slots."""
 
     actor_inputs: Float[Tensor, "T P B inputs"]
-    critic_inputs: Float[Tensor, "T P B inputs"]
+    critic_inputs: Float[Tensor, "T P B critic_inputs"]
     actions: Float[Tensor, "T P B actions"]
     log_probs: Float[Tensor, "T P B"]
     values: Float[Tensor, "T P B"]

@@ -43,6 +43,37 @@ class Reset:
 
     position_noise: float = 0.05  # each qpos is shifted by U(-noise, noise), rad or m; quaternions renormalised
     velocity_noise: float = 0.05  # each qvel is drawn from N(0, noise), rad/s or m/s
+    # Hinge and slide joints that start anywhere between two values instead, by name: rad or m, rad/s or m/s.
+    positions: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    velocities: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Randomization:
+    """How far worlds may be from the model, so that a policy does not rely on it. Pairs are (lowest, highest).
+
+    `variants` of the physics are drawn for a simulation, and its worlds take them in turn. A delay is drawn for each
+    episode, noise for each step.
+    """
+
+    friction: tuple[float, float] = (1.0, 1.0)  # of the model's values and those of the objective's Physics, > 0
+    mass: tuple[float, float] = (1.0, 1.0)
+    actuator_strength: tuple[float, float] = (1.0, 1.0)
+    variants: int = 16  # >= 1
+    delay: tuple[int, int] = (0, 0)  # control ticks until a command reaches the joints, >= 0, drawn per episode
+    noise: Mapping[str, float] = field(default_factory=dict)  # by observation source: adds U(-noise, noise), >= 0
+    push: float = 0.0  # speed that a floating base gains along x and y, m/s, else each joint, rad/s: U(-push, push)
+    push_interval: float = 4.0  # s between pushes of a world on average, > 0
+
+    def __post_init__(self) -> None:
+        for name in ("friction", "mass", "actuator_strength"):
+            lowest, highest = getattr(self, name)
+            _require(0.0 < lowest <= highest < math.inf, name, "0 < lowest <= highest", (lowest, highest))
+        _require(0 <= self.delay[0] <= self.delay[1], "delay", "0 <= lowest <= highest", self.delay)
+        _require(self.variants >= 1, "variants", "1 or more", self.variants)
+        _require(all(0.0 <= n < math.inf for n in self.noise.values()), "noise", "0 or more each", self.noise)
+        _require(0.0 <= self.push < math.inf, "push", "0 or more", self.push)
+        _require(self.push_interval > 0.0, "push_interval", "above 0", self.push_interval)
 
 
 @dataclass(frozen=True)
@@ -88,6 +119,7 @@ class Robot:
     action_scale: float = 0.5  # command change for an action of 1: rad or m (position), else share of the range
     velocity_limit: float = 20.0  # rad/s or m/s; position commands never move faster
     safe_state: Literal["hold", "damp"] = "hold"  # without usable inputs: an arm holds, a legged robot damps
+    privileged: tuple[str, ...] = ()  # sources that the critic alone sees, in training: no robot needs their sensors
     maximum_tilt: float | None = None  # rad, 0 to pi: a base that leans further falls, and is damped; None: not watched
 
     def __post_init__(self) -> None:
@@ -110,6 +142,7 @@ class Suite:
     objectives: tuple[Objective, ...]
     episode_seconds: float = 8.0
     steps: int = 500_000  # environment steps a method gets by default, over all its policies
+    randomization: Randomization | None = None  # None: every world is the model
 
     def __post_init__(self) -> None:
         if len(self.objectives) < 2:
@@ -132,3 +165,8 @@ class Suite:
     def episode_steps(self) -> int:
         """Control steps in a full episode."""
         return round(self.episode_seconds * self.robot.control_rate)
+
+
+def _require(condition: bool, field_name: str, expected: str, came: object) -> None:
+    if not condition:
+        raise SuiteError(f"randomization.{field_name}: expected {expected}, got {came}")

@@ -23,7 +23,22 @@ def track(achieved: Float[Tensor, "B"], target: float) -> Float[Tensor, "B"]:
     """
     if target == 0.0:
         raise ValueError("track needs a target other than 0; `still` rewards standing still")
-    return (1.0 - (achieved - target).abs() / abs(target)).clip(min=-1.0)
+    return progress((achieved - target).abs(), abs(target))
+
+
+def closeness(error: Float[Tensor, "B"], tolerance: float) -> Float[Tensor, "B"]:
+    """1 without error, 1/e at `tolerance`, falling to 0: exp(-(error / tolerance)^2)."""
+    return (-(error / tolerance).square()).exp()
+
+
+def progress(error: Float[Tensor, "B"], scale: float) -> Float[Tensor, "B"]:
+    """1 without error, 0 at an error of `scale`, linear down to -1: `track` for an error already taken."""
+    return (1.0 - error / scale).clip(min=-1.0)
+
+
+def length(vectors: Float[Tensor, "B size"]) -> Float[Tensor, "B"]:
+    """Euclidean length of each vector."""
+    return vectors.square().sum(1).sqrt()
 
 
 def still(achieved: Float[Tensor, "B"], tolerance: float) -> Float[Tensor, "B"]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -20,6 +21,8 @@ class State:
     previous_action: Float[Tensor, "B actions"]
     sensordata: Float[Tensor, "B sensors"]  # as of the last physics step, one timestep before qpos
     sensors: Mapping[str, slice]  # where each named sensor lies in `sensordata`
+    # s that each touch sensor, in the MJCF's order, has felt contact without a break; negative: that it has felt none.
+    touch_time: Float[Tensor, "_ touches"] = field(default_factory=lambda: torch.zeros(0, 0))
 
     def sensor(self, name: str) -> Float[Tensor, "B size"]:
         """Reading of one named sensor of the robot's MJCF."""

@@ -11,7 +11,7 @@ from pathlib import Path
 import mujoco
 import numpy as np
 
-from pgx_core.report.painter import SKY, View, frame_view, place, root_x, tick_spacing
+from pgx_core.report.painter import SKY, View, frame_view, place, root_x, root_y, tick_spacing
 
 GEOMS = mujoco.mjtGeom
 
@@ -28,15 +28,15 @@ def main(folder: Path) -> None:
         for index, pose in enumerate(qpos):
             place(model, data, pose)
             renderer.update_scene(data, _camera(model, data, view))
-            _decorate(renderer.scene, model, view, root_x(model, data), width / height)
+            _decorate(renderer.scene, model, view, (root_x(model, data), root_y(model, data)), width / height)
             renderer.render(out=frames[index])
     np.save(folder / "frames.npy", frames)
 
 
 def _camera(model: mujoco.MjModel, data: mujoco.MjData, view: View) -> mujoco.MjvCamera:
-    """A side camera, slightly from above, that follows the root in x."""
+    """A side camera, slightly from above, that follows the root over the ground."""
     camera = mujoco.MjvCamera()
-    camera.lookat[:] = root_x(model, data), 0.0, view.centre_z
+    camera.lookat[:] = root_x(model, data), root_y(model, data), view.centre_z
     camera.azimuth, camera.elevation = 90.0, -8.0
     camera.distance = view.height / 2 / np.tan(np.radians(model.vis.global_.fovy) / 2)
     return camera
@@ -51,16 +51,18 @@ def _prepare(model: mujoco.MjModel, width: int, height: int) -> None:
         model.vis.headlight.diffuse[:] = 0.55
 
 
-def _decorate(scene: mujoco.MjvScene, model: mujoco.MjModel, view: View, middle: float, aspect: float) -> None:
+def _decorate(
+    scene: mujoco.MjvScene, model: mujoco.MjModel, view: View, middle: tuple[float, float], aspect: float
+) -> None:
     """Marks on the ground at round metres, so that motion can be seen, and a backdrop where the model has no sky."""
     spacing = tick_spacing(aspect * view.height / 2)
-    first = int(np.floor(middle / spacing)) - 6
+    first = int(np.floor(middle[0] / spacing)) - 6
     for number in range(first, first + 13):
         mark = np.array([0.006, 0.25, 0.001]) * view.height
-        _add_box(scene, mark, (number * spacing, 0.0, view.ground_z), (0.9, 0.6, 0.1), glow=0.0)
+        _add_box(scene, mark, (number * spacing, middle[1], view.ground_z), (0.9, 0.6, 0.1), glow=0.0)
     if not (model.tex_type == mujoco.mjtTexture.mjTEXTURE_SKYBOX).any():
         wall = np.array([60.0, 0.1, 60.0]) * view.height
-        _add_box(scene, wall, (middle, 25 * view.height, 0.0), tuple(c / 255 for c in SKY), glow=1.0)
+        _add_box(scene, wall, (middle[0], middle[1] + 25 * view.height, 0.0), tuple(c / 255 for c in SKY), glow=1.0)
 
 
 def _add_box(

@@ -69,6 +69,11 @@ def root_x(model: mujoco.MjModel, data: mujoco.MjData) -> float:
     return float(data.xpos[1, 0]) if model.nbody > 1 else 0.0
 
 
+def root_y(model: mujoco.MjModel, data: mujoco.MjData) -> float:
+    """How far to the left the first body stands, m."""
+    return float(data.xpos[1, 1]) if model.nbody > 1 else 0.0
+
+
 def paint_frames(model: mujoco.MjModel, qpos: Float[np.ndarray, "T nq"], width: int, height: int) -> list[np.ndarray]:
     """Side views [height, width, 3] uint8, one per pose."""
     view, data = frame_view(model, qpos, width / height), mujoco.MjData(model)

@@ -34,6 +34,8 @@ class RobotModel:
     joint_qpos: np.ndarray  # address of each commanded joint in qpos
     joint_qvel: np.ndarray
     sensors: Mapping[str, slice]
+    touches: np.ndarray  # address of each touch sensor in sensordata
+    privileged: tuple[ObservationTerm, ...] = ()  # what the critic alone sees, after the contract's observation
 
 
 def compile_robot(robot: Robot) -> RobotModel:
@@ -68,6 +70,8 @@ def compile_robot(robot: Robot) -> RobotModel:
         joint_qpos=model.jnt_qposadr[joints],
         joint_qvel=model.jnt_dofadr[joints],
         sensors=sensors,
+        touches=model.sensor_adr[model.sensor_type == int(mujoco.mjtSensor.mjSENS_TOUCH)],
+        privileged=tuple(_term(model, robot, source, sensors) for source in robot.privileged),
     )
 
 

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+import mujoco
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from pgx_core.errors import RunError, require
-from pgx_core.objectives.objective import Suite
+from pgx_core.errors import RunError, SuiteError, require
+from pgx_core.objectives.objective import Physics, Reset, Suite
 from pgx_core.objectives.state import State
 from pgx_core.observation import Readings, decode_action, limit_rate, observe
+from pgx_core.simulation.disturbance import Disturbance, combine, draw_physics
 from pgx_core.simulation.engine import Engine, FakeEngine
 from pgx_core.simulation.mujoco_engine import MujocoEngine
 from pgx_core.simulation.robot_model import RobotModel, compile_robot, vary_physics
@@ -37,7 +39,7 @@ class SimulationConfig:
 class Step:
     """What one control step returned, for W worlds. Worlds that ended have already been reset."""
 
-    observations: Float[Tensor, "W observations"]
+    observations: Float[Tensor, "W observations"]  # the contract's, then what the critic alone sees
     final_observations: Float[Tensor, "W observations"]  # before the reset; equal to the above elsewhere
     rewards: Float[Tensor, "W"]
     scores: Float[Tensor, "W"]  # the objective's score term
@@ -62,8 +64,13 @@ class Simulation:
         self.objectives = np.asarray(objectives)
         self.robot = compile_robot(suite.robot)
         self.diverged_count = 0
-        self._engine = make_engine(suite, self.robot, self.objectives, config or SimulationConfig())
+        self._engine = make_engine(suite, self.robot, self.objectives, config or SimulationConfig(), seed)
         self._rng = np.random.default_rng(seed)
+        contract, extra = self.robot.contract, self.robot.privileged
+        self._seen = replace(contract, observation=(*contract.observation, *extra))
+        self._starts = [_start_ranges(self.robot, objective.reset) for objective in suite.objectives]
+        disturbed = suite.randomization
+        self._disturbance = Disturbance(disturbed, self.robot, self.n_worlds, self._rng) if disturbed else None
         self._stagger = stagger
         self._worlds_of = [
             (objective, _as_slice(np.flatnonzero(self.objectives == index)))
@@ -74,6 +81,7 @@ class Simulation:
         self._elapsed = torch.zeros(n, dtype=torch.int64)
         self._action = torch.zeros(n, joints)
         self._command = torch.zeros(n, joints)
+        self._touch_time = torch.zeros(n, len(self.robot.touches))
 
     @property
     def n_worlds(self) -> int:
@@ -99,12 +107,15 @@ class Simulation:
         contract = self.robot.contract
         previous, self._action = self._action, actions.clip(-1.0, 1.0)
         self._command = limit_rate(contract, self._command, decode_action(contract, self._action))
-        self._engine.step(self._command)
+        if self._disturbance:
+            self._disturbance.push(self._engine)
+        self._engine.step(self._disturbance.arrive(self._command) if self._disturbance else self._command)
         self._elapsed += 1
         qpos, qvel, sensordata = self._engine.read()
         diverged = ~(torch.isfinite(qpos).all(1) & (qvel.abs() < DIVERGED_SPEED).all(1))
         if diverged.any():
             qpos, qvel, sensordata = self._contain(diverged, qpos, qvel, sensordata)
+        self._count_touches(sensordata)
         rewards, scores, terminated = self._evaluate(previous, qpos, qvel, sensordata, diverged)
         truncated = (self._elapsed >= self.suite.episode_steps) & ~terminated
         final = observations = self._observe(qpos, qvel, sensordata)
@@ -121,8 +132,10 @@ class Simulation:
             "elapsed": self._elapsed.clone(),
             "action": self._action.clone(),
             "command": self._command.clone(),
+            "touch_time": self._touch_time.clone(),
             "rng": self._rng.bit_generator.state,
             "diverged_count": self.diverged_count,
+            "disturbance": self._disturbance.state_dict() if self._disturbance else {},
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> Float[Tensor, "W observations"]:
@@ -131,8 +144,11 @@ class Simulation:
         self._elapsed = state["elapsed"].clone()
         self._action = state["action"].clone()
         self._command = state["command"].clone()
+        self._touch_time = state["touch_time"].clone()
         self._rng.bit_generator.state = state["rng"]
         self.diverged_count = state["diverged_count"]
+        if self._disturbance:
+            self._disturbance.load_state_dict(state["disturbance"])
         return self._observe(*self._engine.read())
 
     def _contain(self, diverged: Tensor, *readings: Tensor) -> tuple[Tensor, ...]:
@@ -150,10 +166,22 @@ class Simulation:
         velocity = np.array([r.velocity_noise for r in noise])[:, None]
         qpos = self.robot.home_qpos + position * self._rng.uniform(-1, 1, (len(worlds), model.nq))
         qvel = velocity * self._rng.standard_normal((len(worlds), model.nv))
+        for row, world in enumerate(worlds):
+            for values, address, ends in self._starts[self.objectives[world]]:
+                (qpos if values == "positions" else qvel)[row, address] = self._rng.uniform(*ends)
         self._engine.reset(worlds, qpos, qvel)
         self._elapsed[worlds] = 0
         self._action[worlds] = 0.0
+        self._touch_time[worlds] = 0.0
         self._command[worlds] = decode_action(self.robot.contract, torch.zeros_like(self._command[worlds]))
+        if self._disturbance:
+            self._disturbance.reset(worlds, self._command[worlds])
+
+    def _count_touches(self, sensordata: Tensor) -> None:
+        """See State.touch_time."""
+        tick, time = 1.0 / self.robot.contract.control_rate, self._touch_time
+        touching = sensordata[:, self.robot.touches] > 0.0
+        self._touch_time = torch.where(touching, time.clip(min=0.0) + tick, time.clip(max=0.0) - tick)
 
     def _evaluate(
         self, previous: Tensor, qpos: Tensor, qvel: Tensor, sensordata: Tensor, diverged: Tensor
@@ -165,7 +193,7 @@ class Simulation:
         states = [
             State(
                 time[worlds], qpos[worlds], qvel[worlds], self._action[worlds], previous[worlds],
-                sensordata[worlds], self.robot.sensors,
+                sensordata[worlds], self.robot.sensors, self._touch_time[worlds],
             )
             for _, worlds in self._worlds_of
         ]  # fmt: skip
@@ -189,16 +217,38 @@ class Simulation:
             linear_velocity=sensors.get("linear_velocity"),
             sensors=sensors,
         )
-        observations: Tensor = observe(self.robot.contract, readings, lambda blocks: torch.cat(blocks, -1))
-        return observations
+        observations: Tensor = observe(self._seen, readings, lambda blocks: torch.cat(blocks, -1))
+        return self._disturbance.disturb(observations) if self._disturbance else observations
 
 
-def make_engine(suite: Suite, robot: RobotModel, objectives: np.ndarray, config: SimulationConfig) -> Engine:
-    """The physics engine asked for, with each world's own physics."""
+def make_engine(
+    suite: Suite, robot: RobotModel, objectives: np.ndarray, config: SimulationConfig, seed: int = 0
+) -> Engine:
+    """The physics engine asked for, with each world's own physics; `seed` decides those of a randomised suite."""
     if config.backend == "fake":
         return FakeEngine(robot, len(objectives))
-    varied = [vary_physics(robot.model, objective.physics) for objective in suite.objectives]
-    return MujocoEngine(robot, [varied[i] for i in objectives], config.threads)
+    drawn = draw_physics(suite.randomization, np.random.default_rng(seed)) if suite.randomization else [Physics()]
+    varied = {
+        (i, k): vary_physics(robot.model, combine(objective.physics, physics))
+        for i, objective in enumerate(suite.objectives)
+        for k, physics in enumerate(drawn[: int((objectives == i).sum())])
+    }
+    turns = [int((objectives[:world] == i).sum()) % len(drawn) for world, i in enumerate(objectives)]
+    return MujocoEngine(robot, [varied[i, k] for i, k in zip(objectives, turns, strict=True)], config.threads)
+
+
+def _start_ranges(robot: RobotModel, reset: Reset) -> list[tuple[str, int, tuple[float, float]]]:
+    """(positions or velocities, where, from and to) of every joint whose start an objective draws by itself."""
+    model, ranges = robot.model, []
+    addresses = {"positions": model.jnt_qposadr, "velocities": model.jnt_dofadr}
+    movable = (int(mujoco.mjtJoint.mjJNT_HINGE), int(mujoco.mjtJoint.mjJNT_SLIDE))
+    known = {model.joint(i).name: i for i in range(model.njnt) if model.jnt_type[i] in movable}
+    for values, address in addresses.items():
+        for joint, ends in getattr(reset, values).items():
+            if joint not in known:
+                raise SuiteError(f"reset.{values}: expected a hinge or slide ({', '.join(known)}), got '{joint}'")
+            ranges.append((values, int(address[known[joint]]), ends))
+    return ranges
 
 
 def _as_slice(indices: np.ndarray) -> slice | Tensor:

@@ -66,7 +66,8 @@ def members_of(labels: np.ndarray, conditioned: bool, worlds: int) -> tuple[Memb
 def network_size(suite: Suite, simulation: Simulation, hidden: tuple[int, ...]) -> NetworkSize:
     """Input and output sizes of every network trained on a suite."""
     contract = simulation.robot.contract
-    return NetworkSize(contract.observation_size, len(suite.objectives), contract.action_size, hidden)
+    privileged = sum(term.size for term in simulation.robot.privileged)
+    return NetworkSize(contract.observation_size, len(suite.objectives), contract.action_size, hidden, privileged)
 
 
 def train_population(

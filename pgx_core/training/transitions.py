@@ -77,7 +77,8 @@ def _explore(
         actions = mean + torch.randn(mean.shape, generator=generator) * population.log_std.exp()
         step = simulation.step(layout.scatter(actions))
         _, final_inputs = population.inputs(layout.gather(step.final_observations), one_hot)
-        raw = torch.cat([observations, one_hot * population.conditioned], -1)
+        observed = observations[..., : population.size.n_observations]
+        raw = torch.cat([observed, one_hot * population.conditioned], -1)
         columns.append(
             (raw, actions, population.critic(critic_inputs).squeeze(-1), population.critic(final_inputs).squeeze(-1),
              layout.gather(step.rewards), layout.gather(step.terminated), layout.gather(step.truncated))

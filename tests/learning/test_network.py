@@ -67,6 +67,23 @@ def test_only_conditioned_actors_see_the_objective_and_every_critic_does(populat
         assert [not torch.equal(one[p], two[p]) for p in range(3)] == sees
 
 
+def test_the_critic_alone_sees_what_is_privileged():
+    size = NetworkSize(5, 3, 2, (8,), n_privileged=4)
+    population = Population(size, (True, False), (1, 2))
+    one_hot, observations = torch.eye(3).expand(2, 3, 3), torch.randn(2, 3, 9)
+    other = torch.cat([observations[..., :5], torch.randn(2, 3, 4)], -1)
+    (actor, critic), (same, differs) = population.inputs(observations, one_hot), population.inputs(other, one_hot)
+    assert torch.equal(actor, same) and actor.shape[-1] == size.n_inputs == 8
+    assert not torch.equal(population.critic(critic), population.critic(differs))
+    population.update_normaliser(observations, torch.ones(2, 3))
+    policy = population.policy(1)
+    assert policy.observation_mean.shape == (8,)
+    expected, _ = population.inputs(observations, one_hot)
+    torch.testing.assert_close(
+        policy(torch.cat([observations[1, :, :5], torch.zeros(3, 3)], -1)), population.actor(expected)[1]
+    )
+
+
 def test_observations_are_clipped_ten_deviations_from_the_mean(population, seen):
     observations, one_hot = seen
     actor, critic = population.inputs(observations + 1e9, one_hot)

@@ -10,11 +10,14 @@ import pytest
 import torch
 
 from pgx_core.errors import SuiteError
-from pgx_core.objectives.objective import Objective, Reward, Suite
+from pgx_core.objectives.arm import reached
+from pgx_core.objectives.objective import Objective, Physics, Reward, Suite
+from pgx_core.objectives.quadruped import turned, walked
 from pgx_core.objectives.state import State
 from pgx_core.objectives.suites import RUNNER, SKILLS, SUITES, TINY, jump, stand
 from pgx_core.simulation.simulation import Simulation, SimulationConfig
 
+SCORES = (walked, turned, reached)  # of robots whose task must be positive, or falling would end what only costs
 every_suite = pytest.mark.parametrize("suite", SUITES.values(), ids=SUITES)
 every_objective = pytest.mark.parametrize(
     "objective",
@@ -63,14 +66,15 @@ def test_the_command_and_the_physics_are_what_the_name_says(objective):
         sign = 1.0 if direction in ("forward", "right") else -1.0
         assert objective.command == {"velocity": sign * float(speed)}
         assert (objective.physics.gravity < 1.0) == bool(light)
-    else:
-        assert objective.name in ("stand", "jump")
+    elif objective.name in ("stand", "jump"):
+        assert objective.physics == Physics()
 
 
 @every_objective
 def test_the_task_comes_first_and_outweighs_its_regularisers(objective):
     task, *regularisers = objective.rewards
-    assert objective.score_term is task.term and task.weight == 1.0
+    assert task.weight == 1.0 and objective.score in (None, *SCORES)
+    assert objective.score or objective.score_term is task.term
     assert all(0.0 < term.weight < 0.5 for term in regularisers)
 
 

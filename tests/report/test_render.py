@@ -238,3 +238,15 @@ def test_placing_a_pose_reads_back(runner):
     data = mujoco.MjData(runner)
     place(runner, data, walk(3)[2])
     assert data.xpos[1, 0] == pytest.approx(3.0)
+
+
+def test_the_camera_follows_over_the_ground():
+    xml = '<mujoco><worldbody><body><freejoint/><geom size=".1" rgba="0 0 1 1"/></body></worldbody></mujoco>'
+    model = mujoco.MjModel.from_xml_string(xml)
+    poses = np.tile(np.array([0.0, 0.0, 0.5, 1.0, 0.0, 0.0, 0.0]), (2, 1))
+    poses[1, :2] = 7.0, 30.0
+    frames = gl_frames(model, poses, 96, 64)
+    if frames is None:
+        pytest.skip("no OpenGL here")
+    blue = [np.argwhere(f[..., 2] > f[..., 0].astype(int) + 60).mean(0) for f in frames]
+    np.testing.assert_allclose(blue[0], blue[1], atol=1.5, equal_nan=False)  # pixels
