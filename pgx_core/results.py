@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import cast
 
 import numpy as np
 
 from pgx_core.contract import ObjectiveContract, ObservationTerm
 from pgx_core.export.bundle import BundleContents, GroupPolicy
+from pgx_core.learning.network import GaussianPolicy
 from pgx_core.records import to_plain
 from pgx_core.report.data import Curve, MethodScores, ReportData, StageCost
 from pgx_core.run import Run
@@ -37,7 +39,9 @@ def bundle_contents(run: Run) -> BundleContents:
             for objective, label, score in zip(run.suite.objectives, partition.labels, scores.scores, strict=True)
         ),
         groups=tuple(
-            GroupPolicy(name, population.policy(group), _golden(run, transitions, partition, group))
+            GroupPolicy(
+                name, cast(GaussianPolicy, population.policy(group)), _golden(run, transitions, partition, group)
+            )
             for group, name in enumerate(names)
         ),
         metrics={"steps": float(run.steps), "mean_score": float(scores.scores.mean())},

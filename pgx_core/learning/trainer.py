@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from pgx_core.learning.layout import Layout
-from pgx_core.learning.network import Population, gaussian_log_prob, objective_one_hot
+from pgx_core.learning.network import Population, objective_one_hot
 from pgx_core.learning.ppo import Batch, PPOConfig, UpdateMetrics, rate_at, update
 
 
@@ -44,7 +44,7 @@ class Iteration:
     steps: int  # environment steps so far, all policies together
     scores: Float[Tensor, "P n"]  # mean score per step of each policy on each objective; NaN where it has none
     update: UpdateMetrics
-    action_std: Float[Tensor, "P"]
+    action_std: Float[Tensor, "P"]  # NaN where actions are discrete
     diverged: int  # worlds whose physics broke so far
 
 
@@ -108,10 +108,9 @@ class Trainer:
         """One control step of every world: what there is to learn from it, and the scores."""
         population, layout = self.population, self.layout
         actor_inputs, critic_inputs = population.inputs(self._observations, self._one_hot)
-        mean = population.actor(actor_inputs)
-        noise = torch.randn(mean.shape, generator=self._generator)
-        actions = mean + noise * population.log_std.exp()
-        log_probs = gaussian_log_prob(mean, population.log_std, actions)
+        outputs = population.actor(actor_inputs)
+        actions = population.sample(outputs, self._generator)
+        log_probs = population.log_prob(outputs, actions)
         step = self.worlds.step(layout.scatter(actions))
         self._observations = layout.gather(step.observations)
         outcome = (step.final_observations, step.rewards, step.terminated, step.terminated | step.truncated)

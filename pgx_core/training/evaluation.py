@@ -1,4 +1,4 @@
-"""Measure policies: full episodes with the mean action, from random starts."""
+"""Measure policies: full episodes with the likeliest action, from random starts."""
 
 from __future__ import annotations
 
@@ -78,7 +78,8 @@ def evaluate(
     alive = torch.ones(simulation.n_worlds, dtype=torch.bool)
     for _ in range(suite.episode_steps):
         inputs, _ = population.inputs(layout.gather(observations), one_hot)
-        step = simulation.step(layout.scatter(population.actor(inputs)))
+        actions = population.distribution.mode(population.actor(inputs))
+        step = simulation.step(layout.scatter(actions))
         totals += step.scores * alive
         alive &= ~(step.terminated | step.truncated)
         observations = step.observations

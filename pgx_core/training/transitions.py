@@ -73,8 +73,7 @@ def _explore(
     columns = []
     for _ in range(simulation.suite.episode_steps):
         actor_inputs, critic_inputs = population.inputs(observations, one_hot)
-        mean = population.actor(actor_inputs)
-        actions = mean + torch.randn(mean.shape, generator=generator) * population.log_std.exp()
+        actions = population.sample(population.actor(actor_inputs), generator)
         step = simulation.step(layout.scatter(actions))
         _, final_inputs = population.inputs(layout.gather(step.final_observations), one_hot)
         raw = torch.cat([observations, one_hot * population.conditioned], -1)

@@ -80,7 +80,8 @@ LAYERS = {
     "run": layer("grouping training learning.network objectives errors records files types", "numpy torch"),
     # What a run hands out, gathered from its folder.
     "results": layer(
-        "run training.methods simulation.robot_model export.bundle report.data contract types records", "numpy"
+        "run training.methods simulation.robot_model learning.network export.bundle report.data contract types records",
+        "numpy",
     ),
     # Each stage reads and writes the run folder; the only file that knows them all.
     "stages": layer(
