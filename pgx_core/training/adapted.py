@@ -9,7 +9,7 @@ from torch import Tensor
 
 from pgx_core.gradients.parameters import unflatten_parameters
 from pgx_core.learning.network import MLPPolicy, Population, clone_policy
-from pgx_core.objectives.objective import Suite
+from pgx_core.objectives.environment_suite import AnySuite
 from pgx_core.simulation.simulation import SimulationConfig
 from pgx_core.training.evaluation import EvaluationConfig, evaluate
 from pgx_core.types import SubsetScores
@@ -34,7 +34,7 @@ def score_by_rollout(
     meta: Population,
     steps: Float[Tensor, "m p"],
     subsets: Bool[np.ndarray, "m n"],
-    suite: Suite,
+    suite: AnySuite,
     config: EvaluationConfig,
     simulation_config: SimulationConfig | None = None,
 ) -> SubsetScores:
