@@ -35,6 +35,11 @@ class EnvironmentSimulation:
         """W."""
         return len(self.objectives)
 
+    @property
+    def episode_steps(self) -> int:
+        """Steps in a full episode."""
+        return self.suite.episode_steps
+
     def reset(self) -> Float[Tensor, "W observations"]:
         """Start new episodes everywhere."""
         self._observations = self._worlds.reset(np.arange(self.n_worlds))

@@ -70,6 +70,11 @@ class Simulation:
         """W."""
         return len(self.objectives)
 
+    @property
+    def episode_steps(self) -> int:
+        """Steps in a full episode."""
+        return self.suite.episode_steps
+
     def reset(self) -> Float[Tensor, "W observations"]:
         """Start new episodes everywhere."""
         self._reset(np.arange(self.n_worlds))

@@ -47,7 +47,7 @@ LAYERS = {
     # Values between stages. Not for the robot: the shape annotations need jaxtyping.
     "types": layer("errors files", "numpy jaxtyping"),
     # Environments that bring their own rewards, and the packages they come in.
-    "environments": layer("errors", "numpy torch envpool gymnasium jaxtyping"),
+    "environments": layer("errors", "numpy torch envpool gymnasium Box2D jaxtyping"),
     # What the robot should do. MuJoCo only to read the model a suite names.
     "objectives": layer("environments errors contract types", "numpy torch mujoco jaxtyping"),
     "simulation": layer(
