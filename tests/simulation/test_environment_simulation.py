@@ -58,7 +58,7 @@ def test_what_is_not_finite_stays_inside(simulation):
     steps = [simulation.step(torch.ones(5, 1)) for _ in range(4)]
     diverged = torch.stack([step.diverged for step in steps])
     assert diverged.nonzero().tolist() == [[1, 2], [2, 1], [3, 2]]  # step, world
-    assert simulation.diverged_count == 2
+    assert simulation.diverged_count == 3
     for step in steps:
         assert torch.isfinite(step.observations).all() and torch.isfinite(step.final_observations).all()
         assert torch.equal(step.rewards, (~step.diverged).float())
