@@ -18,7 +18,7 @@ class Counting:
     """Observes the steps since its start; the parameters say at which of them something happens."""
 
     def __init__(self, tasks, seed):
-        self.tasks, self.count = tasks, torch.zeros(len(tasks))
+        self.tasks, self.count, self.total = tasks, torch.zeros(len(tasks)), 0
 
     def reset(self, worlds):
         self.count[worlds] = 0.0
@@ -26,13 +26,15 @@ class Counting:
 
     def step(self, actions):
         self.count += 1
+        self.total += 1
         at = {
             name: self.count == torch.tensor([t.parameters.get(name, -1.0) for t in self.tasks])
             for name in ("breaks", "pays_nan", "succeeds", "ends")
         }
+        late = torch.tensor([t.parameters.get("succeeds_in_all") == self.total for t in self.tasks])
         observations = self.count.masked_fill(at["breaks"], torch.inf)[:, None]
         rewards = torch.ones(len(self.tasks)).masked_fill(at["pays_nan"], torch.nan) * actions[:, 0]
-        return Outcome(observations, rewards, 0.5 * rewards, at["succeeds"], at["ends"])
+        return Outcome(observations, rewards, 0.5 * rewards, at["succeeds"] | late, at["ends"])
 
     def snapshot(self):
         return None
@@ -42,7 +44,7 @@ class Counting:
 
 
 TASKS = (Task("plain"), Task("breaks", {"breaks": 3}), Task("pays_nan", {"pays_nan": 2}),
-         Task("succeeds", {"succeeds": 4}), Task("late", {"succeeds": 4, "ends": 3}))  # fmt: skip
+         Task("succeeds", {"succeeds": 4}), Task("late", {"succeeds_in_all": 4, "ends": 3}))  # fmt: skip
 COUNTING = Environment("counting", Space(1, 1), 5, Counting, reports_success=True)
 SUITE = EnvironmentSuite("counting", COUNTING, TASKS)
 
