@@ -10,6 +10,7 @@ PGX := $(BIN)/pgx
 RUN := runs/demo
 INSTALLED := $(VENV)/.installed
 ROS := $(VENV)/.ros
+ENVS := $(VENV)/.envs
 
 # Small networks: a second thread waits longer at barriers than it computes.
 export OMP_NUM_THREADS := 1
@@ -22,7 +23,7 @@ unexport PYTHONPATH LD_LIBRARY_PATH AMENT_PREFIX_PATH CMAKE_PREFIX_PATH
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test install ros lint types tests clean
+.PHONY: help demo test install ros envs lint types tests clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z]*\):.*  ## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -39,6 +40,8 @@ install: $(INSTALLED)  ## build .venv with the tested versions
 
 ros: $(ROS)  ## add a ROS 2 from wheels to .venv and build ros2_ws with it
 
+envs: $(ENVS)  ## add EnvPool and Gymnasium to .venv, for the suites of their environments (0.7 GB)
+
 lint: install  ## style and format
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
@@ -46,7 +49,7 @@ lint: install  ## style and format
 types: install  ## static types
 	$(BIN)/mypy
 
-tests: install ros  ## the tests alone
+tests: install ros envs  ## the tests alone
 	$(BIN)/python -m pytest -q
 
 clean:  ## remove what the goals above made, but not runs
@@ -56,6 +59,10 @@ clean:  ## remove what the goals above made, but not runs
 $(INSTALLED): setup.py pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[train,export,serve,dev]"
+	@touch $@
+
+$(ENVS): $(INSTALLED)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[envs]"
 	@touch $@
 
 # It writes the stamp itself, and not while something is missing: then the next `make` looks again.

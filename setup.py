@@ -43,7 +43,7 @@ EXTRAS = {
         "jinja2>=3.1",
     ],
     "warp": ["mujoco-warp"],  # simulation on a GPU
-    "envs": ["envpool"],  # ready-made environments in C++
+    "envs": [f"envpool ; {WHEELS}", "gymnasium[box2d]>=1.0"],  # environments with rewards of their own
     "export": ["onnx>=1.17", "onnxscript>=0.5"],
     "serve": ["onnxruntime>=1.18", "tyro>=0.9"],  # all that a robot needs; tyro for `pgx verify`
     "gpu": ["onnxruntime-gpu>=1.18", "tyro>=0.9"],  # instead of "serve"

@@ -50,7 +50,7 @@ STAGES = (
     Stage("groups", stages.groups, _files(), lambda run: run.training_steps(run.served), _files("groups")),
     Stage("baselines", stages.baselines, _files(), _baseline_steps, _baselines),
     Stage("evaluation", stages.evaluation, _evaluations, stages.evaluation_steps),
-    Stage("export", stages.export, _files("bundle/bundle.json")),
+    Stage("export", stages.export, lambda run: (stages.exported(run),)),
     Stage("report", stages.report, _files("report/report.html")),
 )
 NAMES = tuple(stage.name for stage in STAGES)

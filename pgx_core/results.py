@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import cast
 
 import numpy as np
 
 from pgx_core.contract import ObjectiveContract, ObservationTerm
+from pgx_core.errors import SuiteError
 from pgx_core.export.bundle import BundleContents, GroupPolicy
+from pgx_core.export.networks import Networks
+from pgx_core.learning.network import GaussianPolicy
+from pgx_core.objectives.environment_suite import EnvironmentSuite
 from pgx_core.records import to_plain
 from pgx_core.report.data import Curve, MethodScores, ReportData, StageCost
 from pgx_core.run import Run
@@ -19,12 +24,20 @@ GOLDEN_OBSERVATIONS = 64
 
 
 def bundle_contents(run: Run) -> BundleContents:
-    """Everything the robot needs, gathered from the run."""
+    """Everything the robot needs, gathered from the run.
+
+    Raises:
+        SuiteError: the suite has no robot.
+    """
+    suite = run.suite
+    if isinstance(suite, EnvironmentSuite):
+        where = run.path("networks")
+        raise SuiteError(f"suite '{suite.name}' has no robot, and so no bundle; its policies are in '{where}'")
     partition = load_record(Partition, run.path("partition.npz"))
     scores = load_record(MethodScores, run.path(f"evaluation/{run.served}.npz"))
     transitions = load_record(Transitions, run.path("transitions.npz"))
     population = run.population(run.trained(run.served))
-    contract = compile_robot(run.suite.robot).contract
+    contract = compile_robot(suite.robot).contract
     n = len(run.suite.objectives)
     if run.config.groups_conditioned:
         contract = replace(contract, observation=(*contract.observation, ObservationTerm("objective", n)))
@@ -34,18 +47,29 @@ def bundle_contents(run: Run) -> BundleContents:
         contract=contract,
         objectives=tuple(
             ObjectiveContract(objective.name, dict(objective.command), names[label], float(score))
-            for objective, label, score in zip(run.suite.objectives, partition.labels, scores.scores, strict=True)
+            for objective, label, score in zip(suite.objectives, partition.labels, scores.scores, strict=True)
         ),
         groups=tuple(
-            GroupPolicy(name, population.policy(group), _golden(run, transitions, partition, group))
+            GroupPolicy(
+                name, cast(GaussianPolicy, population.policy(group)), _golden(run, transitions, partition, group)
+            )
             for group, name in enumerate(names)
         ),
         metrics={"steps": float(run.steps), "mean_score": float(scores.scores.mean())},
         config=to_plain(run.config),
         seed=run.config.seed,
         rationale=_rationale(partition),
-        robot_xml=standalone_mjcf(run.suite.robot),
+        robot_xml=standalone_mjcf(suite.robot),
     )
+
+
+def networks(run: Run) -> Networks:
+    """The served policies of a suite without a robot."""
+    population = run.population(run.trained(run.served))
+    scores = load_record(MethodScores, run.path(f"evaluation/{run.served}.npz"))
+    policies = tuple(population.policy(group) for group in range(population.n_policies))
+    conditioned = run.config.groups_conditioned
+    return Networks(run.suite.name, policies, conditioned, scores.labels, run.suite.names, scores.scores)
 
 
 def _golden(run: Run, transitions: Transitions, partition: Partition, group: int) -> np.ndarray:
@@ -72,7 +96,7 @@ def report_data(run: Run) -> ReportData:
     taylor = load_record(TaylorResiduals, run.path("taylor.npz"))
     return ReportData(
         suite=run.suite.name,
-        robot=run.suite.robot.name,
+        robot=run.suite.subject,
         seed=run.config.seed,
         names=run.suite.names,
         affinity=load_record(Affinity, run.path("affinity.npz")),

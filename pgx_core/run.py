@@ -16,8 +16,8 @@ from pgx_core.errors import ConfigError, RunError, require, require_seed
 from pgx_core.files import write_file
 from pgx_core.grouping import GroupingConfig, check_grouping
 from pgx_core.learning.network import NetworkSize, Population
+from pgx_core.objectives.environment_suite import AnySuite
 from pgx_core.objectives.loading import fingerprint, load_suite
-from pgx_core.objectives.objective import Suite
 from pgx_core.records import from_plain, parse_json, to_json, to_plain
 from pgx_core.training.evaluation import EvaluationConfig
 from pgx_core.training.methods import Method
@@ -75,7 +75,7 @@ class Run:
 
     folder: Path
     reference: str  # how the suite was named on the command line
-    suite: Suite
+    suite: AnySuite
     config: RunConfig
 
     @property
@@ -163,9 +163,10 @@ class Run:
 def population_from_state(state: dict[str, torch.Tensor], run: Run) -> Population:
     """A population with the saved parameters."""
     n_policies, n_inputs, _ = state["actor.weights.0"].shape
-    n, n_critic = len(run.suite.objectives), state["critic.weights.0"].shape[1]
-    hidden = run.config.training.hidden
-    size = NetworkSize(n_inputs - n, n, state["log_std"].shape[-1], hidden, n_critic - n_inputs)
+    n, hidden = len(run.suite.objectives), run.config.training.hidden
+    n_outputs, discrete = state[f"actor.biases.{len(hidden)}"].shape[-1], not state["log_std"].numel()
+    n_privileged = state["critic.weights.0"].shape[1] - n_inputs
+    size = NetworkSize(n_inputs - n, n, n_outputs, hidden, n_privileged, discrete)
     population = Population(size, (False,) * n_policies, (0,) * n_policies)
     population.load_state_dict(state)
     return population

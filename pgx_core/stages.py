@@ -10,15 +10,17 @@ import numpy as np
 from pgx_core.affinity.subsets import sample_subsets
 from pgx_core.clustering.auto import cluster
 from pgx_core.export.bundle import write_bundle
+from pgx_core.export.networks import NETWORKS_FILE, write_networks
 from pgx_core.gradients.basis import Basis, GramBasis, ProjectionBasis, lift
 from pgx_core.gradients.features import compute_features
 from pgx_core.gradients.taylor import taylor_residuals
 from pgx_core.grouping import affinity_of
 from pgx_core.learning.layout import Member
 from pgx_core.learning.network import clone_policy
+from pgx_core.objectives.environment_suite import EnvironmentSuite
 from pgx_core.report.data import MethodScores
 from pgx_core.report.page import write_report
-from pgx_core.results import bundle_contents, report_data
+from pgx_core.results import bundle_contents, networks, report_data
 from pgx_core.run import Run
 from pgx_core.surrogate.scores import score_subsets
 from pgx_core.surrogate.solve import solve_subsets
@@ -184,6 +186,7 @@ def evaluation(run: Run) -> None:
             labels=labels,
             scores=measured.scores[labels, each],
             errors=measured.errors[labels, each],
+            successes=measured.successes[labels, each],
             steps=run.steps,
             parameters=actor_parameters(population),
         )
@@ -198,8 +201,16 @@ def evaluation_steps(run: Run) -> int:
 
 
 def export(run: Run) -> None:
-    """The bundle."""
-    write_bundle(run.path("bundle"), bundle_contents(run))
+    """The bundle, or for a suite without a robot the plain networks."""
+    if isinstance(run.suite, EnvironmentSuite):
+        write_networks(run.path("networks"), networks(run))
+    else:
+        write_bundle(run.path("bundle"), bundle_contents(run))
+
+
+def exported(run: Run) -> str:
+    """The file that the export writes last."""
+    return f"networks/{NETWORKS_FILE}" if isinstance(run.suite, EnvironmentSuite) else "bundle/bundle.json"
 
 
 def report(run: Run) -> None:
@@ -219,7 +230,10 @@ def summary(run: Run) -> str:
     for method in run.methods:
         scores = load_record(MethodScores, run.path(f"evaluation/{method}.npz"))
         lines.append(f"score {method:<12} {scores.scores.mean():6.3f}   {_each(run.suite.names, scores.scores)}")
-    return "\n".join([*lines, f"report {run.path('report/report.html')}", f"bundle {run.path('bundle')}"])
+        if run.suite.reports_success:
+            lines.append(f"  success {scores.successes.mean():12.3f}   {_each(run.suite.names, scores.successes)}")
+    made = run.path(exported(run)).parent
+    return "\n".join([*lines, f"report {run.path('report/report.html')}", f"{made.name} {made}"])
 
 
 def _each(names: tuple[str, ...], scores: np.ndarray) -> str:

@@ -19,7 +19,7 @@ from pgx_core import __version__
 from pgx_core.contract import PolicyContract
 from pgx_core.errors import BundleError
 from pgx_core.files import write_file
-from pgx_core.learning.network import GaussianPolicy
+from pgx_core.learning.network import GaussianPolicy, MLPPolicy
 from pgx_core.observation import decode_action
 from pgx_core.serving.golden import GoldenPairs, PolicyOutput, check_parity
 from pgx_core.serving.manifest import OPSET, contract_hash
@@ -64,11 +64,12 @@ def export_policy(
     served = ServedPolicy(copy.deepcopy(policy).cpu().float(), contract).eval()
     golden = np.ascontiguousarray(observations, np.float32)
     _check_fit(served.policy, contract, group, golden)
-    model = _to_onnx(served, group)
+    notes = {"pgx_group": group, "pgx_contract": contract_hash(contract)}
+    model = to_onnx(served, contract.observation_size, ("action", "command"), notes)
     session = PolicySession(model, contract, group)
     answers = _answer(served, golden)
     check_parity(contract, session.run_batch(golden), answers, f"group '{group}': ONNX against torch")
-    spread = _random_observations(served.policy)
+    spread = random_observations(served.policy)
     check_parity(
         contract, session.run_batch(spread), _answer(served, spread), f"group '{group}': ONNX against torch at random"
     )
@@ -102,14 +103,15 @@ def _check_fit(policy: GaussianPolicy, contract: PolicyContract, group: str, obs
         raise BundleError(f"group '{group}': its weights or golden observations are not finite: was training stable?")
 
 
-def _to_onnx(served: ServedPolicy, group: str) -> bytes:
-    example = torch.zeros(2, served.contract.observation_size)
+def to_onnx(module: nn.Module, n_inputs: int, outputs: tuple[str, ...], notes: dict[str, str]) -> bytes:
+    """A module from observations [B, n_inputs] to some named outputs, as the content of an ONNX file."""
+    example = torch.zeros(2, n_inputs)
     with _quiet():
         program = torch.onnx.export(
-            served,
+            module,
             (example,),
             input_names=["observation"],
-            output_names=["action", "command"],
+            output_names=list(outputs),
             dynamic_shapes=({0: torch.export.Dim("batch")},),
             opset_version=OPSET,
             dynamo=True,
@@ -122,13 +124,7 @@ def _to_onnx(served: ServedPolicy, group: str) -> bytes:
     # The exporter's notes hold source paths of this machine.
     for noted in (model.graph, *model.graph.node, *model.graph.value_info, *model.graph.input, *model.graph.output):
         del noted.metadata_props[:]
-    notes = {
-        "pgx_version": __version__,
-        "pgx_group": group,
-        "pgx_contract": contract_hash(served.contract),
-        "pgx_opset": str(opsets[""]),
-    }
-    for key, value in notes.items():
+    for key, value in {"pgx_version": __version__, **notes, "pgx_opset": str(opsets[""])}.items():
         model.metadata_props.add(key=key, value=value)
     content: bytes = model.SerializeToString(deterministic=True)
     return content
@@ -154,7 +150,7 @@ def _answer(served: ServedPolicy, observations: np.ndarray) -> PolicyOutput:
     return PolicyOutput(action.numpy(), command.numpy())
 
 
-def _random_observations(policy: GaussianPolicy) -> np.ndarray:
+def random_observations(policy: MLPPolicy) -> np.ndarray:
     """Observations around the training distribution, and far outside it."""
     generator = torch.Generator().manual_seed(0)
     noise = torch.randn(RANDOM_CHECKS, policy.observation_mean.shape[0], generator=generator)

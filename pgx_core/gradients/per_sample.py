@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.distributions import Distribution
 
 from pgx_core.gradients.parameters import functional_log_prob
-from pgx_core.learning.network import GaussianPolicy, gaussian_log_prob
+from pgx_core.learning.network import CategoricalPolicy, GaussianPolicy, MLPPolicy
 
 SAMPLE_BLOCK = 128  # samples that `torch.func` differentiates at a time
 
@@ -35,7 +35,7 @@ class Sides:
 
 @dataclass(frozen=True)
 class FactoredGradients:
-    """Gradients of a `GaussianPolicy`: two factors for every parameter, in the order of `named_parameters()`."""
+    """Gradients of an `MLPPolicy`: two factors for every parameter, in the order of `named_parameters()`."""
 
     left: tuple[Float[Tensor, "N _"], ...]
     right: tuple[Float[Tensor, "N _"], ...]  # of vectors a column of ones
@@ -136,13 +136,14 @@ def gradients_of(
     policy: nn.Module, observations: Float[Tensor, "N inputs"], actions: Float[Tensor, "N actions"]
 ) -> Gradients:
     """The gradients of log pi(a|s) for every sample, factored where the policy is the plain MLP."""
-    # A subclass may compute its density otherwise, so only the very class takes the fast path.
-    if type(policy) is GaussianPolicy:
+    # A subclass may compute its density otherwise, so only the very classes take the fast path.
+    if type(policy) in (GaussianPolicy, CategoricalPolicy):
+        assert isinstance(policy, MLPPolicy)
         return factored_gradients(policy, observations, actions)
     return dense_gradients(policy, observations, actions)
 
 
-def factored_gradients(policy: GaussianPolicy, observations: Tensor, actions: Tensor) -> FactoredGradients:
+def factored_gradients(policy: MLPPolicy, observations: Tensor, actions: Tensor) -> FactoredGradients:
     """One forward and one backward pass of sum_i log pi(a_i|s_i) down to every layer's outputs."""
     inputs, outputs = [], []
     hidden = policy.normalise(observations)
@@ -151,13 +152,15 @@ def factored_gradients(policy: GaussianPolicy, observations: Tensor, actions: Te
         outputs.append(layer(hidden))
         hidden = torch.tanh(outputs[-1])
     # One copy of log_std per sample, so that the summed density still yields each sample's own gradient.
-    log_std = policy.log_std.expand_as(actions)
-    total = gaussian_log_prob(outputs[-1], log_std, actions).sum()
-    log_std_gradient, *deltas = torch.autograd.grad(total, [log_std, *outputs])
+    log_std = policy.log_std.expand(len(actions), -1)
+    free = [log_std] if log_std.requires_grad else []  # discrete actions have none
+    total = policy.distribution.log_prob(outputs[-1], log_std, actions).sum()
+    gradients = torch.autograd.grad(total, [*free, *outputs])
+    deltas = gradients[len(free) :]
     one = torch.ones_like(actions[:, :1])
     return FactoredGradients(
-        left=(log_std_gradient, *(delta for delta in deltas for _ in ("weight", "bias"))),
-        right=(one, *(factor for hidden in inputs for factor in (hidden, one))),
+        left=(*gradients[: len(free)], *(delta for delta in deltas for _ in ("weight", "bias"))),
+        right=(*(one for _ in free), *(factor for hidden in inputs for factor in (hidden, one))),
     )
 
 

@@ -1,4 +1,4 @@
-"""Policies: one Gaussian MLP, and a population of them as stacked parameters."""
+"""Policies: one MLP of either kind, and a population of them as stacked parameters."""
 
 from __future__ import annotations
 
@@ -12,24 +12,25 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-LOG_2PI = math.log(2 * math.pi)
+from pgx_core.learning.distribution import ActionDistribution, Categorical, Gaussian
 
 
-class GaussianPolicy(nn.Module):
-    """A diagonal Gaussian over actions whose mean is a tanh MLP of the normalised observation.
+class MLPPolicy(nn.Module):
+    """A tanh MLP of the normalised observation, whose outputs are parameters of an action distribution.
 
-    The last `n_objectives` inputs are the one-hot objective; they pass the normaliser unchanged. A policy
-    that is not conditioned sees zeros there.
+    Abstract; its kinds say which distribution, and hold `log_std`. The last `n_objectives` inputs are the one-hot
+    objective; they pass the normaliser unchanged. A policy that is not conditioned sees zeros there.
     """
 
     observation_mean: Tensor
     observation_std: Tensor
+    log_std: Tensor  # free parameters of the distribution
 
-    def __init__(self, n_inputs: int, n_actions: int, hidden: tuple[int, ...] = (64, 64)) -> None:
+    def __init__(self, n_inputs: int, distribution: ActionDistribution, hidden: tuple[int, ...]) -> None:
         super().__init__()
-        sizes = (n_inputs, *hidden, n_actions)
+        sizes = (n_inputs, *hidden, distribution.n_outputs)
+        self.distribution = distribution
         self.layers = nn.ModuleList(nn.Linear(i, o) for i, o in pairwise(sizes))
-        self.log_std = nn.Parameter(torch.zeros(n_actions))
         self.register_buffer("observation_mean", torch.zeros(n_inputs))
         self.register_buffer("observation_std", torch.ones(n_inputs))
 
@@ -37,25 +38,35 @@ class GaussianPolicy(nn.Module):
         """The network's input: centred, scaled, clipped to +-10 standard deviations."""
         return ((observations - self.observation_mean) / self.observation_std).clip(-10.0, 10.0)
 
-    def forward(self, observations: Float[Tensor, "*B inputs"]) -> Float[Tensor, "*B actions"]:
-        """The mean action, not yet clipped."""
+    def forward(self, observations: Float[Tensor, "*B inputs"]) -> Float[Tensor, "*B outputs"]:
+        """The network's outputs: the mean action, not yet clipped, or a logit for each choice."""
         hidden = self.normalise(observations)
         for layer in self.layers[:-1]:
             hidden = torch.tanh(layer(hidden))
-        mean: Tensor = self.layers[-1](hidden)
-        return mean
+        outputs: Tensor = self.layers[-1](hidden)
+        return outputs
 
     def log_prob(
         self, observations: Float[Tensor, "*B inputs"], actions: Float[Tensor, "*B actions"]
     ) -> Float[Tensor, "*B"]:
         """log pi(a|s), summed over action dimensions."""
-        return gaussian_log_prob(self(observations), self.log_std, actions)
+        return self.distribution.log_prob(self(observations), self.log_std, actions)
 
 
-def gaussian_log_prob(mean: Tensor, log_std: Tensor, actions: Tensor) -> Tensor:
-    """Log density of a diagonal Gaussian, summed over the last dimension."""
-    z = (actions - mean) * torch.exp(-log_std)
-    return -0.5 * (z.square() + 2 * log_std + LOG_2PI).sum(-1)
+class GaussianPolicy(MLPPolicy):
+    """A diagonal Gaussian over continuous actions, its mean the MLP's outputs."""
+
+    def __init__(self, n_inputs: int, n_actions: int, hidden: tuple[int, ...] = (64, 64)) -> None:
+        super().__init__(n_inputs, Gaussian(n_actions), hidden)
+        self.log_std = nn.Parameter(torch.zeros(n_actions))
+
+
+class CategoricalPolicy(MLPPolicy):
+    """A softmax over discrete actions, its logits the MLP's outputs."""
+
+    def __init__(self, n_inputs: int, n_choices: int, hidden: tuple[int, ...] = (64, 64)) -> None:
+        super().__init__(n_inputs, Categorical(n_choices), hidden)
+        self.register_buffer("log_std", torch.zeros(0), persistent=False)
 
 
 def _gain(layer: int, n_layers: int, output_gain: float) -> float:
@@ -91,14 +102,20 @@ class NetworkSize:
 
     n_observations: int
     n_objectives: int
-    n_actions: int
+    n_actions: int  # action dimensions; choices where `discrete`
     hidden: tuple[int, ...] = (64, 64)
     n_privileged: int = 0  # values after the observation that the critic alone sees
+    discrete: bool = False
 
     @property
     def n_inputs(self) -> int:
         """Observation and one-hot objective: what the actor takes."""
         return self.n_observations + self.n_objectives
+
+    @property
+    def distribution(self) -> ActionDistribution:
+        """What the actors' outputs mean."""
+        return Categorical(self.n_actions) if self.discrete else Gaussian(self.n_actions)
 
 
 class Population(nn.Module):
@@ -122,15 +139,14 @@ class Population(nn.Module):
         initial_std: float = 0.6,
     ) -> None:
         super().__init__()
-        n = len(conditioned)
-        self.size = size
-        self.actor = StackedMLP(n, (size.n_inputs, *size.hidden, size.n_actions), 0.01, seeds)
-        n_seen = size.n_observations + size.n_privileged
+        n, n_seen = len(conditioned), size.n_observations + size.n_privileged
+        self.size, self.distribution = size, size.distribution
+        self.actor = StackedMLP(n, (size.n_inputs, *size.hidden, self.distribution.n_outputs), 0.01, seeds)
         critic_sizes = (n_seen + size.n_objectives, *size.hidden, 1)
         self.critic = StackedMLP(n, critic_sizes, 1.0, tuple(s + 1_000_003 for s in seeds))
         # An actor that has not seen the objective starts blind to it, so a conditioned copy of it acts alike.
         self.actor.weights[0].data[:, size.n_observations :] = 0.0
-        self.log_std = nn.Parameter(torch.full((n, 1, size.n_actions), math.log(initial_std)))
+        self.log_std = nn.Parameter(torch.full((n, 1, self.distribution.n_free), math.log(initial_std)))
         self.register_buffer("observation_mean", torch.zeros(n, 1, n_seen))
         self.register_buffer("observation_std", torch.ones(n, 1, n_seen))
         self.register_buffer("observation_count", torch.zeros(n, 1, 1))
@@ -148,6 +164,18 @@ class Population(nn.Module):
         normal = ((observations - self.observation_mean) / self.observation_std).clip(-10.0, 10.0)
         actors = normal[..., : self.size.n_observations]
         return torch.cat([actors, one_hot * self.conditioned], -1), torch.cat([normal, one_hot], -1)
+
+    def sample(
+        self, outputs: Float[Tensor, "*T P B outputs"], generator: torch.Generator
+    ) -> Float[Tensor, "*T P B actions"]:
+        """Draw an action from each row of the actor's outputs."""
+        return self.distribution.sample(outputs, self.log_std, generator)
+
+    def log_prob(
+        self, outputs: Float[Tensor, "*T P B outputs"], actions: Float[Tensor, "*T P B actions"]
+    ) -> Float[Tensor, "*T P B"]:
+        """log pi(a|s) of actions, from the actor's outputs."""
+        return self.distribution.log_prob(outputs, self.log_std, actions)
 
     @torch.no_grad()
     def update_normaliser(self, observations: Float[Tensor, "P B seen"], mask: Float[Tensor, "P B"]) -> None:
@@ -168,10 +196,11 @@ class Population(nn.Module):
         self.observation_std.copy_(merged.sqrt().clip(min=1e-2))
         self.observation_count.copy_(total)
 
-    def policy(self, index: int) -> GaussianPolicy:
+    def policy(self, index: int) -> MLPPolicy:
         """A copy of one actor as a plain module."""
         size = self.size
-        policy = GaussianPolicy(size.n_inputs, size.n_actions, size.hidden)
+        kind = CategoricalPolicy if size.discrete else GaussianPolicy
+        policy = kind(size.n_inputs, size.n_actions, size.hidden)
         layers = cast(Iterable[nn.Linear], policy.layers)
         with torch.no_grad():
             for layer, weight, bias in zip(layers, self.actor.weights, self.actor.biases, strict=True):

@@ -12,7 +12,7 @@ from torch import Tensor
 from pgx_core.errors import require
 from pgx_core.learning.advantages import generalised_advantages, normalise_per_objective
 from pgx_core.learning.layout import Layout
-from pgx_core.learning.network import Population, gaussian_log_prob
+from pgx_core.learning.network import Population
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class PPOConfig:
     clip: float = 0.2  # trust region of the probability ratio, > 0
     value_weight: float = 1.0  # >= 0
     entropy_weight: float = 0.0  # >= 0
-    minimum_std: float = 0.1  # entropy floor, > 0: exploration noise never falls below it
+    minimum_std: float = 0.1  # entropy floor of continuous actions, > 0: exploration noise never falls below it
     max_gradient_norm: float = 1e3  # per policy, > 0; a guard against outliers, since Adam takes out the scale
 
     def __post_init__(self) -> None:
@@ -127,12 +127,13 @@ def update(
 def _loss(population: Population, data: list[Tensor], config: PPOConfig) -> tuple[Tensor, Tensor]:
     actor_inputs, critic_inputs, actions, old_log_probs, advantages, targets, weight = data
     weight = weight / weight.sum(1, keepdim=True).clip(min=1.0)
-    log_ratio = gaussian_log_prob(population.actor(actor_inputs), population.log_std, actions) - old_log_probs
+    outputs = population.actor(actor_inputs)
+    log_ratio = population.log_prob(outputs, actions) - old_log_probs
     ratio = log_ratio.exp()
     clipped = ratio.clip(1.0 - config.clip, 1.0 + config.clip)
     policy_loss = -(torch.minimum(ratio * advantages, clipped * advantages) * weight).sum(1)
     value_loss = ((population.critic(critic_inputs).squeeze(-1) - targets).square() * weight).sum(1)
-    entropy = population.log_std.sum((1, 2))  # up to a constant
+    entropy = population.distribution.entropy(outputs, population.log_std, weight)
     # Losses are summed over policies: each parameter belongs to one, so each gets its own gradient.
     loss = (policy_loss + config.value_weight * value_loss - config.entropy_weight * entropy).sum()
     divergence = ((ratio - 1.0 - log_ratio) * weight).sum(1)  # Schulman's low-variance estimate

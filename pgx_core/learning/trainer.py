@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from pgx_core.learning.layout import Layout
-from pgx_core.learning.network import Population, gaussian_log_prob, objective_one_hot
+from pgx_core.learning.network import Population, objective_one_hot
 from pgx_core.learning.ppo import Batch, PPOConfig, UpdateMetrics, rate_at, update
 
 
@@ -19,6 +19,11 @@ class Worlds(Protocol):
     """What the trainer needs of a simulation."""
 
     diverged_count: int
+
+    @property
+    def episode_steps(self) -> int:
+        """Steps in a full episode."""
+        ...
 
     def reset(self) -> Tensor:
         """Start every world."""
@@ -42,9 +47,9 @@ class Iteration:
     """What one iteration of training showed."""
 
     steps: int  # environment steps so far, all policies together
-    scores: Float[Tensor, "P n"]  # mean score per step of each policy on each objective; NaN where it has none
+    scores: Float[Tensor, "P n"]  # of each policy's episodes on each objective, estimated; NaN where it has none
     update: UpdateMetrics
-    action_std: Float[Tensor, "P"]
+    action_std: Float[Tensor, "P"]  # NaN where actions are discrete
     diverged: int  # worlds whose physics broke so far
 
 
@@ -101,17 +106,19 @@ class Trainer:
         values, next_values = self._values(critic_inputs, final)
         self.population.update_normaliser(torch.cat(seen, 1), self.layout.mask.repeat(1, len(seen)))
         batch = Batch(actor_inputs, critic_inputs, actions, log_probs, values, next_values, rewards, terminated, ended)
-        per_objective = torch.einsum("pb,pbn->pn", totals, self._membership) / self._membership.sum(1)
-        return batch, per_objective / self.config.horizon
+        means, ends = (
+            torch.einsum("pb,pbn->pn", sums, self._membership) / self._membership.sum(1) / self.config.horizon
+            for sums in (totals, terminated.to(totals).sum(0))
+        )
+        return batch, means * lived_share(ends, self.worlds.episode_steps)
 
     def _act(self) -> tuple[tuple[Tensor, ...], Float[Tensor, "P B"]]:
         """One control step of every world: what there is to learn from it, and the scores."""
         population, layout = self.population, self.layout
         actor_inputs, critic_inputs = population.inputs(self._observations, self._one_hot)
-        mean = population.actor(actor_inputs)
-        noise = torch.randn(mean.shape, generator=self._generator)
-        actions = mean + noise * population.log_std.exp()
-        log_probs = gaussian_log_prob(mean, population.log_std, actions)
+        outputs = population.actor(actor_inputs)
+        actions = population.sample(outputs, self._generator)
+        log_probs = population.log_prob(outputs, actions)
         step = self.worlds.step(layout.scatter(actions))
         self._observations = layout.gather(step.observations)
         outcome = (step.final_observations, step.rewards, step.terminated, step.terminated | step.truncated)
@@ -149,3 +156,12 @@ class Trainer:
         self._generator.set_state(state["generator"])
         self._observations = self.layout.gather(self.worlds.load_state_dict(state["worlds"]))
         self.steps = state["steps"]
+
+
+def lived_share(rate: Tensor, episode_steps: int) -> Tensor:
+    """The expected share of an episode's steps before its termination, at a rate of terminations per step.
+
+    An episode's score counts the steps after a termination as 0; a training's worlds start anew instead.
+    """
+    lived = (1.0 - (1.0 - rate) ** episode_steps) / (rate * episode_steps)
+    return torch.where(rate == 0.0, 1.0, lived)

@@ -11,11 +11,14 @@ from pathlib import Path
 from types import ModuleType
 
 from pgx_core.errors import SuiteError
-from pgx_core.objectives.objective import Suite
+from pgx_core.objectives.environment_suite import AnySuite
+from pgx_core.objectives.environment_suites import ENVIRONMENT_SUITES
 from pgx_core.objectives.suites import SUITES
 
+EMBEDDED: dict[str, AnySuite] = {**SUITES, **ENVIRONMENT_SUITES}
 
-def load_suite(reference: str) -> Suite:
+
+def load_suite(reference: str) -> AnySuite:
     """The embedded suite of that name, or `FILE.py:VARIABLE` from the user's file.
 
     Raises:
@@ -24,30 +27,30 @@ def load_suite(reference: str) -> Suite:
     if ".py" in reference:
         path, _, variable = reference.partition(":")
         return _from_file(Path(path), variable or "suite")
-    if reference in SUITES:
-        return SUITES[reference]
-    near = difflib.get_close_matches(reference, SUITES, n=1)
+    if reference in EMBEDDED:
+        return EMBEDDED[reference]
+    near = difflib.get_close_matches(reference, EMBEDDED, n=1)
     hint = f"did you mean '{near[0]}'?" if near else "your own is given as FILE.py:VARIABLE"
-    raise SuiteError(f"no suite '{reference}'; embedded suites: {', '.join(SUITES)}; {hint}")
+    raise SuiteError(f"no suite '{reference}'; embedded suites: {', '.join(EMBEDDED)}; {hint}")
 
 
-def fingerprint(reference: str, suite: Suite) -> str:
-    """Changes when the suite's file or the robot's MJCF changes: results of the old one must not be mixed in."""
+def fingerprint(reference: str, suite: AnySuite) -> str:
+    """Changes when the suite's file or its robot's MJCF changes: results of the old one must not be mixed in."""
     files = [Path(reference.partition(":")[0])] if ".py" in reference else []
     digest = hashlib.sha256(reference.encode())
-    for path in (*files, suite.robot.mjcf):
+    for path in (*files, *suite.files):
         digest.update(path.read_bytes() if path.is_file() else b"")
     return digest.hexdigest()
 
 
-def _from_file(path: Path, variable: str) -> Suite:
+def _from_file(path: Path, variable: str) -> AnySuite:
     if not path.is_file():
         raise SuiteError(f"no file '{path}'; a suite of your own is given as FILE.py:VARIABLE")
     module = _run(path)
     suite = getattr(module, variable, None)
-    if not isinstance(suite, Suite):
+    if not isinstance(suite, AnySuite):
         near = difflib.get_close_matches(
-            variable, [name for name, value in vars(module).items() if isinstance(value, Suite)], 1
+            variable, [name for name, value in vars(module).items() if isinstance(value, AnySuite)], 1
         )
         hint = f"; did you mean '{near[0]}'?" if near else ""
         came = "nothing of that name" if suite is None else f"a {type(suite).__name__}"

@@ -145,11 +145,7 @@ class Suite:
     randomization: Randomization | None = None  # None: every world is the model
 
     def __post_init__(self) -> None:
-        if len(self.objectives) < 2:
-            raise SuiteError(f"suite '{self.name}': expected at least 2 objectives, got {len(self.objectives)}")
-        repeated = {name for name in self.names if self.names.count(name) > 1}
-        if repeated:
-            raise SuiteError(f"suite '{self.name}': objective names must differ, '{sorted(repeated)[0]}' occurs twice")
+        check_names(self.name, self.names)
         if self.episode_steps < 1:
             raise SuiteError(
                 f"suite '{self.name}': an episode of {self.episode_seconds:g} s is shorter than one control step "
@@ -165,6 +161,34 @@ class Suite:
     def episode_steps(self) -> int:
         """Control steps in a full episode."""
         return round(self.episode_seconds * self.robot.control_rate)
+
+    @property
+    def reports_success(self) -> bool:
+        """Whether an episode can succeed, apart from its score: robots' objectives have scores alone."""
+        return False
+
+    @property
+    def subject(self) -> str:
+        """What acts."""
+        return self.robot.name
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """Files it is made of, beside its own."""
+        return (self.robot.mjcf,)
+
+
+def check_names(suite: str, names: tuple[str, ...]) -> None:
+    """Refuse fewer than two objectives, and two of one name.
+
+    Raises:
+        SuiteError: names the suite and the objective.
+    """
+    if len(names) < 2:
+        raise SuiteError(f"suite '{suite}': expected at least 2 objectives, got {len(names)}")
+    repeated = {name for name in names if names.count(name) > 1}
+    if repeated:
+        raise SuiteError(f"suite '{suite}': objective names must differ, '{sorted(repeated)[0]}' occurs twice")
 
 
 def _require(condition: bool, field_name: str, expected: str, came: object) -> None:

@@ -17,6 +17,7 @@ class MethodScores:
     labels: np.ndarray  # [n] which policy serves each objective
     scores: np.ndarray  # [n] mean score of an episode
     errors: np.ndarray  # [n] standard error over evaluation episodes
+    successes: np.ndarray  # [n] share of episodes that succeeded; NaN where the suite reports no success
     steps: int  # environment steps spent in all, meta-training included
     parameters: int  # actor parameters in all policies together
 

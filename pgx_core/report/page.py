@@ -22,6 +22,7 @@ class Cell:
 
     score: str
     error: str  # empty where it was not measured
+    success: str  # the same, or where the suite reports none
     best: bool
 
 
@@ -59,16 +60,21 @@ def render_page(data: ReportData, pictures: tuple[Picture, ...]) -> str:
 
 def score_row(data: ReportData, index: int) -> tuple[Cell, ...]:
     """One objective's scores under every method, the best marked."""
-    return _row([(float(m.scores[index]), float(m.errors[index])) for m in data.methods])
+    return _row([(float(m.scores[index]), float(m.errors[index]), float(m.successes[index])) for m in data.methods])
 
 
 def mean_row(data: ReportData) -> tuple[Cell, ...]:
     """Every method's mean score over the objectives, the best marked."""
-    return _row([(estimate.mean, estimate.error) for estimate in map(mean_score, data.methods)])
+    means = [(mean_score(method), float(np.mean(method.successes))) for method in data.methods]
+    return _row([(estimate.mean, estimate.error, success) for estimate, success in means])
 
 
-def _row(values: list[tuple[float, float]]) -> tuple[Cell, ...]:
-    texts = [(decimal(score) if np.isfinite(score) else "?") for score, _ in values]
-    known = [score for score, _ in values if np.isfinite(score)]
+def _row(values: list[tuple[float, float, float]]) -> tuple[Cell, ...]:
+    texts = [(decimal(score) if np.isfinite(score) else "?") for score, *_ in values]
+    known = [score for score, *_ in values if np.isfinite(score)]
     best = decimal(max(known)) if known else None  # equal as shown is equal: the third digit is noise
-    return tuple(Cell(text, error_text(error), text == best) for text, (_, error) in zip(texts, values, strict=True))
+    successes = [f"success {success:.0%}" if np.isfinite(success) else "" for *_, success in values]
+    return tuple(
+        Cell(text, error_text(error), success, text == best)
+        for text, success, (_, error, _) in zip(texts, successes, values, strict=True)
+    )

@@ -8,10 +8,11 @@ from typing import Any, Literal
 import mujoco
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor
 
-from pgx_core.errors import RunError, SuiteError, require
+from pgx_core.environments.environment import Space
+from pgx_core.errors import SuiteError, require
 from pgx_core.objectives.objective import Physics, Reset, Suite
 from pgx_core.objectives.state import State
 from pgx_core.observation import Readings, decode_action, limit_rate, observe
@@ -19,6 +20,7 @@ from pgx_core.simulation.disturbance import Disturbance, combine, draw_physics
 from pgx_core.simulation.engine import Engine, FakeEngine
 from pgx_core.simulation.mujoco_engine import MujocoEngine
 from pgx_core.simulation.robot_model import RobotModel, compile_robot, vary_physics
+from pgx_core.simulation.step import Step, require_numbers
 from pgx_core.simulation.terms import check_finite, evaluate_terms
 
 DIVERGED_SPEED = 1e4  # rad/s or m/s: no robot moves so fast, a broken simulation does
@@ -33,19 +35,6 @@ class SimulationConfig:
 
     def __post_init__(self) -> None:
         require(self.threads >= 1, "simulation.threads", "1 or more", self.threads)
-
-
-@dataclass(frozen=True)
-class Step:
-    """What one control step returned, for W worlds. Worlds that ended have already been reset."""
-
-    observations: Float[Tensor, "W observations"]  # the contract's, then what the critic alone sees
-    final_observations: Float[Tensor, "W observations"]  # before the reset; equal to the above elsewhere
-    rewards: Float[Tensor, "W"]
-    scores: Float[Tensor, "W"]  # the objective's score term
-    terminated: Bool[Tensor, "W"]  # the episode ended for good: no value beyond
-    truncated: Bool[Tensor, "W"]  # the time was up: the value beyond must be bootstrapped
-    diverged: Bool[Tensor, "W"]  # the physics broke; also counted as terminated, with reward 0
 
 
 class Simulation:
@@ -63,10 +52,12 @@ class Simulation:
         self.suite = suite
         self.objectives = np.asarray(objectives)
         self.robot = compile_robot(suite.robot)
+        contract, extra = self.robot.contract, self.robot.privileged
+        privileged = sum(term.size for term in extra)
+        self.space = Space(contract.observation_size, contract.action_size, n_privileged=privileged)
         self.diverged_count = 0
         self._engine = make_engine(suite, self.robot, self.objectives, config or SimulationConfig(), seed)
         self._rng = np.random.default_rng(seed)
-        contract, extra = self.robot.contract, self.robot.privileged
         self._seen = replace(contract, observation=(*contract.observation, *extra))
         self._starts = [_start_ranges(self.robot, objective.reset) for objective in suite.objectives]
         disturbed = suite.randomization
@@ -88,6 +79,11 @@ class Simulation:
         """W."""
         return len(self.objectives)
 
+    @property
+    def episode_steps(self) -> int:
+        """Steps in a full episode."""
+        return self.suite.episode_steps
+
     def reset(self) -> Float[Tensor, "W observations"]:
         """Start new episodes everywhere."""
         self._reset(np.arange(self.n_worlds))
@@ -102,8 +98,7 @@ class Simulation:
             RunError: an action is NaN.
             SuiteError: a term of an objective fails.
         """
-        if torch.isnan(actions).any():
-            raise RunError("expected numbers as actions, got NaN: the policy diverged; lower its learning rate")
+        require_numbers(actions)
         contract = self.robot.contract
         previous, self._action = self._action, actions.clip(-1.0, 1.0)
         self._command = limit_rate(contract, self._command, decode_action(contract, self._action))
@@ -123,7 +118,7 @@ class Simulation:
         if len(ended):
             self._reset(ended)
             observations = self._observe(*self._engine.read())
-        return Step(observations, final, rewards, scores, terminated, truncated, diverged)
+        return Step(observations, final, rewards, scores, terminated, truncated, diverged, torch.zeros_like(diverged))
 
     def state_dict(self) -> dict[str, Any]:
         """Everything `load_state_dict` needs to continue bit for bit."""

@@ -1,4 +1,4 @@
-"""Measure policies: full episodes with the mean action, from random starts."""
+"""Measure policies: full episodes with the likeliest action, from random starts."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from torch import Tensor
 from pgx_core.errors import require, require_seed
 from pgx_core.learning.layout import Member, make_layout
 from pgx_core.learning.network import Population, objective_one_hot
-from pgx_core.objectives.objective import Suite
-from pgx_core.simulation.simulation import Simulation, SimulationConfig
+from pgx_core.objectives.environment_suite import AnySuite
+from pgx_core.simulation.make import make_simulation
+from pgx_core.simulation.simulation import SimulationConfig
 
 
 @dataclass(frozen=True)
@@ -30,9 +31,10 @@ class EvaluationConfig:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Episode scores of each policy on each objective; NaN where it was not asked for."""
+    """Episodes of each policy on each objective; NaN where it was not asked for."""
 
-    episodes: Float[np.ndarray, "P n E"]
+    episodes: Float[np.ndarray, "P n E"]  # scores
+    successes: Float[np.ndarray, "P n"]  # share of episodes that succeeded at some step; NaN if the suite reports none
 
     @property
     def scores(self) -> Float[np.ndarray, "P n"]:
@@ -48,7 +50,7 @@ class Evaluation:
 @torch.no_grad()
 def evaluate(
     population: Population,
-    suite: Suite,
+    suite: AnySuite,
     config: EvaluationConfig,
     simulation_config: SimulationConfig | None = None,
     asked: Bool[np.ndarray, "P n"] | None = None,
@@ -71,18 +73,26 @@ def evaluate(
         Member(tuple(map(int, np.flatnonzero(row))), False, config.episodes * int(row.sum())) for row in asked
     )
     layout = make_layout(members)
-    simulation = Simulation(suite, layout.objectives, config.seed, simulation_config, stagger=False)
+    simulation = make_simulation(suite, layout.objectives, config.seed, simulation_config, stagger=False)
     one_hot = objective_one_hot(layout.slot_objectives, n)
     observations = simulation.reset()
     totals = torch.zeros(simulation.n_worlds)
     alive = torch.ones(simulation.n_worlds, dtype=torch.bool)
+    succeeded = torch.zeros(simulation.n_worlds, dtype=torch.bool)
     for _ in range(suite.episode_steps):
         inputs, _ = population.inputs(layout.gather(observations), one_hot)
-        step = simulation.step(layout.scatter(population.actor(inputs)))
+        actions = population.distribution.mode(population.actor(inputs))
+        step = simulation.step(layout.scatter(actions))
         totals += step.scores * alive
+        succeeded |= step.succeeded & alive
         alive &= ~(step.terminated | step.truncated)
         observations = step.observations
-    return Evaluation(_by_pair(layout.gather(totals / suite.episode_steps), layout.slot_objectives, asked, config))
+    success = succeeded.float() if suite.reports_success else torch.full_like(totals, torch.nan)
+    scores, successes = (
+        _by_pair(layout.gather(values), layout.slot_objectives, asked, config)
+        for values in (totals / suite.episode_steps, success)
+    )
+    return Evaluation(scores, successes.mean(-1))
 
 
 def _by_pair(totals: Tensor, objectives: Tensor, asked: np.ndarray, config: EvaluationConfig) -> np.ndarray:

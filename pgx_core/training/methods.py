@@ -57,6 +57,6 @@ def own_objectives(labels: Int[np.ndarray, "n"]) -> Bool[np.ndarray, "P n"]:
 def actor_parameters(population: Population) -> int:
     """Actor parameters of all policies that can ever matter: a blind actor's inputs for the id do not."""
     size = population.size
-    per_policy = sum(p[0].numel() for p in population.actor.parameters()) + size.n_actions
+    per_policy = sum(p[0].numel() for p in population.actor.parameters()) + population.log_std[0].numel()
     blind = int((population.conditioned == 0).sum())
     return population.n_policies * per_policy - blind * size.n_objectives * size.hidden[0]

@@ -33,6 +33,8 @@ class Metrics:
         scores = iteration.scores.numpy()
         served = ~np.isnan(scores).all(0)
         best = {name: float(np.nanmean(scores[:, i])) for i, name in enumerate(self._names) if served[i]}
+        discrete = bool(iteration.action_std.isnan().any())
+        exploration = {"entropy": iteration.update.entropy} if discrete else {"action_std": iteration.action_std}
         row: Row = {
             "steps": iteration.steps,
             "score": float(np.mean(list(best.values()))),
@@ -40,12 +42,12 @@ class Metrics:
             "policy_loss": iteration.update.policy_loss.tolist(),
             "value_loss": iteration.update.value_loss.tolist(),
             "kl": iteration.update.divergence.tolist(),
-            "action_std": iteration.action_std.tolist(),
+            **{key: value.tolist() for key, value in exploration.items()},
             "diverged": iteration.diverged,
         }
         self.rows.append(row)
         scalars = {"score": row["score"], **{f"score/{name}": score for name, score in best.items()}}
-        scalars |= {key: float(np.mean(row[key])) for key in ("value_loss", "kl", "action_std")}
+        scalars |= {key: float(np.mean(row[key])) for key in ("value_loss", "kl", *exploration)}
         self._board.add(iteration.steps, scalars)
 
     def save(self) -> None:

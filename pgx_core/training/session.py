@@ -13,14 +13,16 @@ from typing import Any
 import numpy as np
 import torch
 
+from pgx_core.environments.environment import Space
 from pgx_core.errors import RunError, require
 from pgx_core.files import write_file
 from pgx_core.learning.layout import Member, make_layout
 from pgx_core.learning.network import NetworkSize, Population
 from pgx_core.learning.ppo import PPOConfig
 from pgx_core.learning.trainer import Trainer
-from pgx_core.objectives.objective import Suite
-from pgx_core.simulation.simulation import Simulation, SimulationConfig
+from pgx_core.objectives.environment_suite import AnySuite
+from pgx_core.simulation.make import make_simulation
+from pgx_core.simulation.simulation import SimulationConfig
 from pgx_core.training.metrics import Metrics, Row
 from pgx_core.training.progress import Progress
 
@@ -63,15 +65,14 @@ def members_of(labels: np.ndarray, conditioned: bool, worlds: int) -> tuple[Memb
     return tuple(Member(group, conditioned, round(worlds * len(group) / len(labels))) for group in groups)
 
 
-def network_size(suite: Suite, simulation: Simulation, hidden: tuple[int, ...]) -> NetworkSize:
+def network_size(suite: AnySuite, space: Space, hidden: tuple[int, ...]) -> NetworkSize:
     """Input and output sizes of every network trained on a suite."""
-    contract = simulation.robot.contract
-    privileged = sum(term.size for term in simulation.robot.privileged)
-    return NetworkSize(contract.observation_size, len(suite.objectives), contract.action_size, hidden, privileged)
+    sizes = (space.n_observations, len(suite.objectives), space.n_actions)
+    return NetworkSize(*sizes, hidden, space.n_privileged, space.discrete)
 
 
 def train_population(
-    suite: Suite,
+    suite: AnySuite,
     members: tuple[Member, ...],
     config: TrainingConfig,
     steps: int,
@@ -112,7 +113,7 @@ def train_population(
 
 
 def _trainer(
-    suite: Suite,
+    suite: AnySuite,
     members: tuple[Member, ...],
     config: TrainingConfig,
     steps: int,
@@ -120,9 +121,9 @@ def _trainer(
     start: Population | None,
 ) -> Trainer:
     layout = make_layout(members)
-    simulation = Simulation(suite, layout.objectives, seed, config.simulation)
+    simulation = make_simulation(suite, layout.objectives, seed, config.simulation)
     population = start or Population(
-        network_size(suite, simulation, config.hidden),
+        network_size(suite, simulation.space, config.hidden),
         tuple(member.conditioned for member in members),
         tuple(1000 * seed + i for i in range(len(members))),
         config.initial_std,

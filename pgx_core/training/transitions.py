@@ -13,8 +13,9 @@ from pgx_core.learning.advantages import generalised_advantages, normalise_per_o
 from pgx_core.learning.layout import Layout, Member, make_layout
 from pgx_core.learning.network import Population, objective_one_hot
 from pgx_core.learning.ppo import PPOConfig
-from pgx_core.objectives.objective import Suite
-from pgx_core.simulation.simulation import Simulation, SimulationConfig
+from pgx_core.objectives.environment_suite import AnySuite
+from pgx_core.simulation.make import AnySimulation, make_simulation
+from pgx_core.simulation.simulation import SimulationConfig
 from pgx_core.types import Transitions
 
 
@@ -31,7 +32,7 @@ class RolloutConfig:
 @torch.no_grad()
 def collect_transitions(
     population: Population,
-    suite: Suite,
+    suite: AnySuite,
     config: RolloutConfig,
     ppo: PPOConfig,
     seed: int,
@@ -53,7 +54,7 @@ def collect_transitions(
     n = len(suite.objectives)
     worlds = n * -(-config.samples // suite.episode_steps)
     layout = make_layout((Member(tuple(range(n)), False, worlds),))
-    simulation = Simulation(suite, layout.objectives, seed, simulation_config, stagger=False)
+    simulation = make_simulation(suite, layout.objectives, seed, simulation_config, stagger=False)
     generator = torch.Generator().manual_seed(seed)
     one_hot = objective_one_hot(layout.slot_objectives, n)
     raw, actions, values, next_values, rewards, terminated, truncated = _explore(
@@ -66,15 +67,14 @@ def collect_transitions(
 
 
 def _explore(
-    population: Population, simulation: Simulation, layout: Layout, one_hot: Tensor, generator: torch.Generator
+    population: Population, simulation: AnySimulation, layout: Layout, one_hot: Tensor, generator: torch.Generator
 ) -> list[Tensor]:
     """One episode's length in every world: what was seen, done, expected before and after, and what came of it."""
     observations = layout.gather(simulation.reset())
     columns = []
     for _ in range(simulation.suite.episode_steps):
         actor_inputs, critic_inputs = population.inputs(observations, one_hot)
-        mean = population.actor(actor_inputs)
-        actions = mean + torch.randn(mean.shape, generator=generator) * population.log_std.exp()
+        actions = population.sample(population.actor(actor_inputs), generator)
         step = simulation.step(layout.scatter(actions))
         _, final_inputs = population.inputs(layout.gather(step.final_observations), one_hot)
         observed = observations[..., : population.size.n_observations]

@@ -46,10 +46,12 @@ LAYERS = {
     "observation": layer("contract", "numpy"),
     # Values between stages. Not for the robot: the shape annotations need jaxtyping.
     "types": layer("errors files", "numpy jaxtyping"),
+    # Environments that bring their own rewards, and the packages they come in.
+    "environments": layer("errors", "numpy torch envpool gymnasium Box2D jaxtyping"),
     # What the robot should do. MuJoCo only to read the model a suite names.
-    "objectives": layer("errors contract types", "numpy torch mujoco jaxtyping"),
+    "objectives": layer("environments errors contract types", "numpy torch mujoco jaxtyping"),
     "simulation": layer(
-        "objectives observation contract types errors", "numpy torch mujoco mujoco_warp warp jaxtyping"
+        "objectives environments observation contract types errors", "numpy torch mujoco mujoco_warp warp jaxtyping"
     ),
     # PPO over a population knows nothing of groups: of `types` it may see experience, never a Partition.
     "learning": layer("types.Transitions errors", "numpy torch jaxtyping"),
@@ -64,7 +66,7 @@ LAYERS = {
     # Policies in simulation: the meta policy, the groups, and what they are compared with. It takes the free rival
     # groupings from clustering, and from gradients the order of the parameters that a step is written in.
     "training": layer(
-        "learning simulation objectives clustering gradients.parameters types errors files",
+        "learning simulation objectives environments clustering gradients.parameters types errors files",
         "numpy torch tqdm tensorboard jaxtyping",
     ),
     # The robot's half: what `pip install .[serve]` brings, and no more.
@@ -80,11 +82,15 @@ LAYERS = {
     "run": layer("grouping training learning.network objectives errors records files types", "numpy torch"),
     # What a run hands out, gathered from its folder.
     "results": layer(
-        "run training.methods simulation.robot_model export.bundle report.data contract types records", "numpy"
+        "run training.methods simulation.robot_model learning.network objectives.environment_suite export report.data "
+        "contract types records errors",
+        "numpy",
     ),
     # Each stage reads and writes the run folder; the only file that knows them all.
     "stages": layer(
-        "run results training grouping gradients surrogate affinity clustering learning export report types", "numpy"
+        "run results training grouping gradients surrogate affinity clustering learning objectives.environment_suite "
+        "export report types",
+        "numpy",
     ),
     # The only file that knows the order of the stages.
     "pipeline": layer("stages run errors files"),
@@ -99,7 +105,7 @@ LAYERS = {
     "commands.play": layer("play serving report.render errors files", "numpy mujoco tyro"),
     # One module per command. `verify` reaches serving directly, so that it runs on a robot.
     "commands": layer(
-        "pipeline stages results run export.bundle serving objectives.suites validation files errors", "torch tyro"
+        "pipeline stages results run export.bundle serving objectives.loading validation files errors", "torch tyro"
     ),
     # Thin. It loads the one command that is asked for.
     "cli": layer("commands errors", "tyro"),

@@ -79,6 +79,14 @@ def test_a_batch_holds_what_the_worlds_returned(collected):
         assert (~iterations[k].scores.isnan()).tolist() == served
 
 
+@pytest.mark.parametrize("rate", [1 / 3, 0.02, 0.001, 0.0])
+def test_an_episode_lives_as_long_as_its_terminations_let_it(rate):
+    steps, generator = 50, torch.Generator().manual_seed(0)
+    ends = torch.rand(20_000, steps, generator=generator) < rate
+    lived = (ends.cumsum(1) - ends.int() == 0).float().mean()  # the step that terminates still counts
+    assert trainer_module.lived_share(torch.tensor(rate), steps).item() == pytest.approx(lived.item(), abs=0.01)
+
+
 def test_the_value_after_a_step_is_the_value_before_the_next_unless_the_episode_ended(collected):
     trainer, _, batches, steps, actors = collected
     for k, batch in enumerate(batches):

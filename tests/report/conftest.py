@@ -53,7 +53,13 @@ def make_methods(error: float = 0.01, seed: int = 1) -> tuple[MethodScores, ...]
     spread -= spread.mean()
     return tuple(
         MethodScores(
-            method, labels, mean + spread, np.full(6, error), steps=1_200_000, parameters=5_132 * len(set(labels))
+            method,
+            labels,
+            mean + spread,
+            np.full(6, error),
+            np.full(6, np.nan),
+            steps=1_200_000,
+            parameters=5_132 * len(set(labels)),
         )
         for method, (mean, labels) in MEANS.items()
     )

@@ -115,6 +115,15 @@ def test_the_table_holds_every_score(data, html):
     assert rows["total"] == ["92.1", "1,295,152"]
 
 
+def test_success_stands_beside_the_score_where_the_suite_reports_it(data, html):
+    assert "success" not in html.partition("<main>")[2]
+    methods = tuple(dataclasses.replace(m, successes=np.array([0.5, 1, 0, 0, 0, 0])) for m in data.methods)
+    successful = dataclasses.replace(data, methods=methods)
+    assert {cell.success for cell in score_row(successful, 0)} == {"success 50%"}
+    assert {cell.success for cell in mean_row(successful)} == {"success 25%"}
+    assert render_page(successful, ()).count("success 100%") == len(methods)
+
+
 def test_the_best_of_a_row_is_bold(data):
     assert [cell.best for cell in score_row(data, 0)] == [m.method == "groups_id" for m in data.methods]
     assert [cell.best for cell in mean_row(data)] == [m.method == "groups_id" for m in data.methods]

@@ -116,7 +116,7 @@ def test_the_error_of_the_mean_matches_simulated_episodes():
 
 
 def make(scores, errors):
-    return MethodScores("groups", np.zeros(3, dtype=np.int64), scores, errors, 1, 1)
+    return MethodScores("groups", np.zeros(3, dtype=np.int64), scores, errors, np.full(3, np.nan), 1, 1)
 
 
 def test_the_mean_of_a_method_is_plain(data):
