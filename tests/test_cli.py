@@ -70,7 +70,8 @@ def test_the_suites(capsys) -> None:
         (
             "train tinny",
             1,
-            "pgx train: no suite 'tinny'; embedded suites: signs, skills, hierarchy, tiny; did you mean 'tiny'?",
+            "pgx train: no suite 'tinny'; embedded suites: signs, skills, hierarchy, quadruped, arm, tiny; "
+            "did you mean 'tiny'?",
         ),
         ("train nowhere.py:suite", 1, "no file 'nowhere.py'"),
         ("train tiny --from clusterin", 1, "no stage 'clusterin'; did you mean 'clustering'? stages in order: meta,"),
