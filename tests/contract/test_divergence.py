@@ -10,7 +10,8 @@ import torch
 from pgx_core.errors import RunError
 from pgx_core.objectives.objective import Reward
 from pgx_core.objectives.suites import SIGNS, TINY
-from pgx_core.simulation.simulation import DIVERGED_SPEED, Step
+from pgx_core.simulation.simulation import DIVERGED_SPEED
+from pgx_core.simulation.step import Step
 
 BROKEN = 3  # a world
 

@@ -10,7 +10,7 @@ import torch
 
 from pgx_core.objectives.objective import Objective, Reward
 from pgx_core.objectives.suites import SIGNS, TINY
-from pgx_core.simulation.simulation import Step
+from pgx_core.simulation.step import Step
 
 SHORT = replace(SIGNS, episode_seconds=0.4)  # 10 steps
 both_suites = pytest.mark.parametrize("suite", [TINY, SHORT], ids=["tiny", "signs"])
