@@ -70,7 +70,8 @@ def test_the_suites(capsys) -> None:
         (
             "train tinny",
             1,
-            "pgx train: no suite 'tinny'; embedded suites: signs, skills, hierarchy, quadruped, arm, tiny; "
+            "pgx train: no suite 'tinny'; embedded suites: signs, skills, hierarchy, quadruped, arm, tiny, cartpole, "
+            "lunarlander, highway, metaworld_mt10_fixed, metaworld_mt10_random, metaworld_mt50_random; "
             "did you mean 'tiny'?",
         ),
         ("train nowhere.py:suite", 1, "no file 'nowhere.py'"),
@@ -104,7 +105,7 @@ def test_a_mistake_is_one_line(line, status, words, capsys, tmp_path, monkeypatc
 
 
 def test_a_fault_of_ours_shows_in_full(monkeypatch) -> None:
-    monkeypatch.setattr("pgx_core.commands.suites.SUITES", {"broken": None})
+    monkeypatch.setattr("pgx_core.commands.suites.EMBEDDED", {"broken": None})
     with pytest.raises(AttributeError):
         cli.main(["suites"])
 
