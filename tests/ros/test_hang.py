@@ -78,7 +78,7 @@ def test_a_server_that_hangs_comes_back_where_the_watchdog_left_the_robot(
     recorder.listen(PolicyStatus, STATUS, reliable=True)
     start_watchdog(joint_state_age_s=1.0)
     server = start_server(autostart=True, initial_objective="walk", **AGES)
-    server.wait_for("RAMP -> RUN")
+    recorder.wait_for(EVENTS, lambda m: m.kind == "mode" and m.target == "RUN", 30.0)
     left = puppet.positions.copy()
     server.popen.send_signal(signal.SIGSTOP)
     try:

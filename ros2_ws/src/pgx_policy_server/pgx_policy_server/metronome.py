@@ -56,10 +56,11 @@ class WallMetronome:
             while not self._stopping:
                 beat(self.now(), missed)
                 deadline += self._period
-                missed = max(0, int((time.monotonic() - deadline) / self._period))
-                deadline += missed * self._period
                 # Python sleeps until an absolute time on the monotonic clock, so lateness does not add up.
                 time.sleep(max(0.0, deadline - time.monotonic()))
+                # After the sleep, which is where a process that is stopped stands still.
+                missed = max(0, int((time.monotonic() - deadline) / self._period))
+                deadline += missed * self._period
         except BaseException as error:  # a thread's exception would vanish, and the robot with it
             self.failure = error
 

@@ -156,7 +156,7 @@ class Session:
     def _reset(self) -> None:
         self._timing = TickTiming()
         self._errors: list[str] = []
-        self._last_ros = -math.inf
+        self._last_ros, self._last_start = -math.inf, math.inf
         self._tick, self._reason = None, ""
         self._ticks = self._refused_ticks = 0
 
@@ -166,10 +166,14 @@ class Session:
         if now.ros < self._last_ros:
             self._controller.clock_jumped(now)
         self._last_ros = now.ros
-        if missed * self._period >= self._patience:
-            self._controller.stalled(missed * self._period)
+        # Both, as the watchdog counts: a simulator's clock may jump, or a message of it be lost.
+        stood = min(missed * self._period, start - self._last_start)
+        if stood >= self._patience:
+            self._controller.stalled(stood)
+        self._last_start = start
         tick = self._controller.tick(now)
-        if tick.command is not None:
+        late = time.monotonic() - start >= self._patience  # it stood still in here: the watchdog has taken over
+        if tick.command is not None and not late:
             self._output.publish(tick.command)
         self._timing.add(start, time.monotonic(), missed)
         self._note(tick, now)
