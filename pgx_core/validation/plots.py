@@ -51,7 +51,7 @@ def scores_figure(findings: Findings) -> Figure:
             markersize=3,
             alpha=0.7,
         )
-        axes.set_title(f"{name}   Spearman {findings.correlations.spearman[i]:.2f}", fontsize=9)
+        axes.set_title(f"{name}\nSpearman {findings.correlations.spearman[i]:.2f}", fontsize=9)
         _strip(axes)
     for axes in panels[len(names) :]:
         axes.set_visible(False)
