@@ -51,7 +51,15 @@ PRIORITY = -15  # nice value of the processes of a system
 EVENTS, STATUS = "/policy_server/events", "/policy_server/status"
 INPUTS = {"joint_states": "/joint_states", "imu": "/imu/data", "odometry": "/odom"}
 TOPICS = {"/joint_states": JointState, "/imu/data": Imu, "/odom": Odometry, "/clock": Clock}
-SERVER = {"use_sim_time": True, "autostart": True, "initial_objective": "walk", "blend_s": 0.1, "overspeed": 100.0}
+TIMEOUT = 0.5  # s of silence, of the watchdog: more than a busy machine keeps a server waiting
+SERVER = {
+    "timeout_s": TIMEOUT,
+    "use_sim_time": True,
+    "autostart": True,
+    "initial_objective": "walk",
+    "blend_s": 0.1,
+    "overspeed": 100.0,
+}
 
 
 def make_bundle(folder: Path) -> Path:
@@ -144,7 +152,7 @@ class System:
         return process
 
     def start_sim(self) -> None:
-        self.sim = self.start("sim")
+        self.sim = self.start("sim", command_timeout_s=3.0 * TIMEOUT)
 
     def start_server(self, **settings: Any) -> Process:
         """The answer is that server, which is `server` too."""
@@ -152,7 +160,7 @@ class System:
         return self.server
 
     def start_watchdog(self) -> None:
-        self.watchdog = self.start("watchdog", use_sim_time=True)
+        self.watchdog = self.start("watchdog", use_sim_time=True, timeout_s=TIMEOUT)
 
     @property
     def clock(self) -> float:

@@ -19,13 +19,12 @@ pytest.importorskip("pgx_msgs", reason="pgx_msgs is not built: it needs a C++ co
 from diagnostic_msgs.msg import DiagnosticStatus
 from lifecycle_msgs.msg import Transition
 from pgx_policy_server.parameters import SERVER as SERVER_ROWS
-from pgx_policy_server.parameters import WATCHDOG as WATCHDOG_ROWS
 from std_msgs.msg import Bool, String
 
 from .processes import wait_until
-from .system import EVENTS, INPUTS, SCHEDULING, STATUS, TICK, VELOCITY_LIMIT, System, running_system, seconds
+from .system import EVENTS, INPUTS, SCHEDULING, STATUS, TICK, TIMEOUT, VELOCITY_LIMIT, System, running_system, seconds
 
-DEFAULTS = {row.name: row.default for row in (*WATCHDOG_ROWS, *SERVER_ROWS)}
+DEFAULTS = {row.name: row.default for row in SERVER_ROWS}
 AGES = {"joint_states": "joint_state_age_s", "imu": "imu_age_s", "odometry": "odometry_age_s"}
 SIM_NAMES = {"joint_states": "joint_states", "imu": "imu", "odometry": "odom"}  # of the inputs, for the simulator
 FRAME = 0.01  # s of simulated time between two readings
@@ -265,8 +264,7 @@ def test_a_killed_server_is_replaced_by_the_watchdog_in_time(system: System) -> 
     system.server.popen.send_signal(signal.SIGKILL)
     system.server.popen.wait()
     wait = takeover(system, time.monotonic())
-    timeout = DEFAULTS["timeout_s"]
-    assert timeout - 2 * TICK < wait < timeout + LOST * TICK + SCHEDULING
+    assert TIMEOUT - 2 * TICK < wait < TIMEOUT + LOST * TICK + SCHEDULING
     system.diagnosis("watchdog", DiagnosticStatus.ERROR, "commanding the safe state", reported)
     assert_damping(system)
     go_on(system)

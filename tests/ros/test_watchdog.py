@@ -170,6 +170,7 @@ def test_a_killed_server_is_replaced_and_a_new_one_takes_over(
 
 
 def test_a_server_that_stops_in_order_is_no_fault(start_sim, start_server, start_watchdog, recorder: Recorder) -> None:
+    recorder.listen(DiagnosticArray, "/diagnostics", reliable=True)
     start_sim()
     server = start_server(use_sim_time=True, autostart=True)
     watchdog = start_watchdog(use_sim_time=True, timeout_s=1.0)  # no pause of a busy machine is so long
@@ -177,7 +178,6 @@ def test_a_server_that_stops_in_order_is_no_fault(start_sim, start_server, start
     wait_until(lambda: len(recorder.heard[COMMANDS]) > 20, 10.0, "commands")
     assert server.stop() == 0
     heard = len(recorder.heard[COMMANDS])
-    recorder.listen(DiagnosticArray, "/diagnostics", reliable=True)
     for _ in range(3):  # one a second
         recorder.wait_for("/diagnostics", watchdog_says(DiagnosticStatus.OK), after=len(recorder.heard["/diagnostics"]))
     assert len(recorder.heard[COMMANDS]) <= heard + 1 and "silent" not in watchdog.log

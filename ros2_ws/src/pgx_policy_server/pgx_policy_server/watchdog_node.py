@@ -88,8 +88,11 @@ class WatchdogNode(Node):
         """The time; its ROS part forward only, since a simulator may start again."""
         ros = 1e-9 * self.get_clock().now().nanoseconds
         self._elapsed += max(0.0, ros - self._ros)
+        now = Instant(time.monotonic(), self._elapsed)
+        if ros < self._ros:  # a simulator started again: the server may find it later than we do
+            self._watchdog.heartbeat(False, now)
         self._ros = ros
-        return Instant(time.monotonic(), self._elapsed)
+        return now
 
     def _tick(self) -> None:
         command = self._watchdog.tick(self._now())
