@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import mujoco
+import numpy as np
 from tqdm import tqdm
 
 from pgx_core.errors import ConfigError, require
@@ -128,9 +129,9 @@ def _key(bundle: Bundle, model: mujoco.MjModel, config: SwitchConfig) -> str:
     """What the figures depend on: the settings, the physics, and every file but what this adds."""
     added = (CARD_FILE, SWITCHES_FILE, SWITCHES_PICTURE)
     files = {name: digest for name, digest in bundle.manifest.files.items() if name not in added}
-    buffer = bytearray(mujoco.mj_sizeModel(model))
+    buffer = np.zeros(mujoco.mj_sizeModel(model), np.uint8)
     mujoco.mj_saveModel(model, None, buffer)
-    return sha256(to_json((config, bundle.manifest.contract, files, mujoco.__version__)).encode() + bytes(buffer))
+    return sha256(to_json((config, bundle.manifest.contract, files, mujoco.__version__)).encode() + buffer.tobytes())
 
 
 def _draft_file(folder: Path) -> Path:
