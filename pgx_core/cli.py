@@ -23,6 +23,7 @@ COMMANDS = {
     "export": "write a run's bundle again, or elsewhere",
     "verify": "check a bundle and name the first thing that is wrong",
     "play": "run a bundle in MuJoCo, switching objectives; writes a GIF and a plot",
+    "switch-matrix": "try every switch between two objectives in MuJoCo; writes what came of it into the bundle",
     "up": "serve a bundle over ROS on its simulated robot, until Ctrl-C",
     "objective": "command an objective of a running server, and print its answer",
 }
@@ -99,7 +100,7 @@ def _stop(status: int, message: str) -> NoReturn:
 
 def _run(command: str, arguments: list[str]) -> None:
     # Each command imports only what it needs: a robot without torch can still verify.
-    function = importlib.import_module(f"pgx_core.commands.{command}").main
+    function = importlib.import_module(f"pgx_core.commands.{command.replace('-', '_')}").main
     _parse(command, function, arguments)()
 
 
@@ -134,7 +135,7 @@ def _unboxed(text: str) -> str:
 def _print_overview() -> None:
     print("usage: pgx COMMAND [options]; `pgx COMMAND --help` explains")
     for name, what in COMMANDS.items():
-        print(f"  pgx {name:<9} {what}")
+        print(f"  pgx {name:<13} {what}")
 
 
 if __name__ == "__main__":

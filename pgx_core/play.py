@@ -15,7 +15,7 @@ from jaxtyping import Float
 from pgx_core.contract import SENSOR_PREFIX, PolicyContract
 from pgx_core.errors import BundleError, ConfigError
 from pgx_core.observation import Readings
-from pgx_core.serving import Bundle, Controller, Instant, Mode, Request, ServingConfig, check_robot
+from pgx_core.serving import Answer, Bundle, Controller, Instant, Mode, Request, ServingConfig, Tick, check_robot
 from pgx_core.serving.checks import find_objective
 
 START_SPEED = 0.05  # standard deviation of the joints' first velocities, rad/s or m/s
@@ -99,35 +99,68 @@ def play(bundle: Bundle, model: mujoco.MjModel, schedule: Sequence[str], seconds
     """
     contract = bundle.manifest.contract
     targets = {objective.name: objective.command.get("velocity", np.nan) for objective in bundle.manifest.objectives}
-    actuators = [_actuator_of(model, joint.name) for joint in contract.joints]
     for objective in schedule:
         find_objective(bundle.manifest, objective)  # an unknown one is refused before the start
-    controller = Controller(bundle, ServingConfig(initial_objective=schedule[0], dwell_s=0.0))
-    data = _start(model, seed)
+    free = ServingConfig(initial_objective=schedule[0], dwell_s=0.0, switch_fall_rate=1.0)
+    robot = SimulatedRobot(bundle, model, free, seed)
     ticks = ticks_of(seconds_each, contract)
-    substeps = round(1.0 / (contract.control_rate * model.opt.timestep))
     rows: list[tuple[Any, ...]] = []
     refusals, stops = 0, list[str]()
     for objective in schedule:
-        for index in range(ticks):
-            now = _feed(controller, read(model, data, contract), data.time)
-            if not rows:
-                controller.activate(now)
-            elif index == 0:
-                controller.request(Request(objective), now)
-            tick = controller.tick(now)
+        if rows:
+            robot.request(objective)
+        for _ in range(ticks):
+            time, tick = robot.data.time, robot.tick()
             refusals += bool(tick.refusal)
-            stops += [f"{data.time:.2f} s: {event.reason}" for event in tick.events if event.target == Mode.DAMP.value]
-            if tick.command is not None:
-                data.ctrl[actuators] = tick.command
-            mujoco.mj_step(model, data, nstep=substeps)
-            mujoco.mj_subtreeVel(model, data)
-            velocity = float(data.subtree_linvel[_root(model), 0])
-            rows.append((data.time, data.qpos.copy(), data.ctrl[actuators].copy(), velocity, objective, tick.group))
+            stops += [f"{time:.2f} s: {event.reason}" for event in tick.events if event.target == Mode.DAMP.value]
+            mujoco.mj_subtreeVel(model, robot.data)
+            velocity = float(robot.data.subtree_linvel[robot.root, 0])
+            command = robot.data.ctrl[robot.actuators].copy()
+            rows.append((robot.data.time, robot.data.qpos.copy(), command, velocity, objective, tick.group))
     times, qpos, commands, velocities, objectives, groups = zip(*rows, strict=True)
     target = np.array([targets[objective] for objective in objectives])
     told = (target, objectives, groups, refusals, tuple(stops))
     return Episode(np.array(times), np.array(qpos), np.array(commands), np.array(velocities), *told)
+
+
+class SimulatedRobot:
+    """A bundle's controller on its robot in MuJoCo, active from the start.
+
+    Args:
+        bundle: verified policies.
+        model: their robot.
+        config: settings of the controller.
+        seed: of the first velocities.
+    """
+
+    def __init__(self, bundle: Bundle, model: mujoco.MjModel, config: ServingConfig, seed: int) -> None:
+        contract = bundle.manifest.contract
+        self.model, self.data = model, _start(model, seed)
+        self.controller = Controller(bundle, config)
+        self.actuators = [_actuator_of(model, joint.name) for joint in contract.joints]
+        self.root = _root(model)  # the body that carries the joints' tree
+        self._substeps = round(1.0 / (contract.control_rate * model.opt.timestep))
+        self.controller.activate(self._feed())
+
+    def request(self, objective: str) -> Answer:
+        """Ask for an objective."""
+        return self.controller.request(Request(objective), self._now)
+
+    def tick(self) -> Tick:
+        """One control tick, and the physics until the next."""
+        tick = self.controller.tick(self._feed())
+        if tick.command is not None:
+            self.data.ctrl[self.actuators] = tick.command
+        mujoco.mj_step(self.model, self.data, nstep=self._substeps)
+        return tick
+
+    @property
+    def _now(self) -> Instant:
+        return Instant(monotonic=self.data.time, ros=self.data.time)
+
+    def _feed(self) -> Instant:
+        readings = read(self.model, self.data, self.controller.contract)
+        return _feed(self.controller, readings, self.data.time)
 
 
 def _feed(controller: Controller, readings: Readings, time: float) -> Instant:

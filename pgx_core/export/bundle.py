@@ -32,6 +32,7 @@ from pgx_core.serving.manifest import (
     encode_manifest,
     sha256,
 )
+from pgx_core.serving.switches import SWITCHES_FILE, SWITCHES_PICTURE
 
 ROBOT_FILE = "robot.xml"
 PACKAGES = ("torch", "onnx", "onnxruntime", "numpy")
@@ -119,7 +120,8 @@ def _fit(group: GroupPolicy, contents: BundleContents) -> GroupPolicy:
 
 
 def _extra_files(contents: BundleContents) -> dict[str, bytes]:
-    reserved = {MANIFEST_FILE, GOLDEN_FILE, CARD_FILE, ROBOT_FILE, *(group.file for group in _groups(contents))}
+    ours = {MANIFEST_FILE, GOLDEN_FILE, CARD_FILE, ROBOT_FILE, SWITCHES_FILE, SWITCHES_PICTURE}
+    reserved = {*ours, *(group.file for group in _groups(contents))}
     for name in contents.assets:
         path = Path(name)
         if name in reserved or path.is_absolute() or ".." in path.parts or path.as_posix() != name:

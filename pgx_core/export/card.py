@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from pgx_core.serving.manifest import BundleManifest
+from pgx_core.serving.switches import SWITCHES_PICTURE, SwitchMatrix
 
 LIMITS = """\
 - The policies were trained and scored in simulation. A real robot differs: try each objective suspended, then at
@@ -68,12 +69,55 @@ Seed {manifest.seed}.
 
 ## Files
 
-{_table(("file", "SHA-256"), manifest.files.items())}
+{file_table(manifest.files)}
 
 ## Licence
 
 {licence}
 """
+
+
+def file_table(files: Mapping[str, str]) -> str:
+    """The card's table of checksums by file."""
+    return _table(("file", "SHA-256"), files.items())
+
+
+def switch_section(matrix: SwitchMatrix) -> str:
+    """The card's account of switches between objectives."""
+    rows = (
+        (
+            pair.source,
+            pair.target,
+            f"{pair.falls} of {pair.episodes}",
+            f"{pair.low:.0%} to {pair.high:.0%}",
+            f"{pair.peak:.2f}",
+            "never" if pair.settling_s is None else f"{pair.settling_s:.1f} s",
+        )
+        for pair in matrix.pairs
+    )
+    heads = ("from", "to", "falls", "95% interval", "peak command change", "settled")
+    return f"""\
+Direct switches on the moving robot, in simulation, at random moments once the first objective was steady, each watched
+for {matrix.watched_s:g} s; the command is blended over {matrix.blend_s:g} s. A fall is a stop by the server (tilt,
+over-speed) or a joint beyond its limits; the peak is a share of what the output gate lets pass in a tick; settled is
+when 95% of the others pursued the new objective as steadily as without a switch.
+
+![Falls of every switch]({SWITCHES_PICTURE})
+
+{_table(heads, rows)}"""
+
+
+def with_section(card: str, title: str, body: str, before: str) -> str:
+    """The card with a section of that title, in place of the one it has, or else before the section `before`."""
+    parts = card.split("\n## ")
+    section = f"{title}\n\n{body.strip()}\n"
+    titles = [part.partition("\n")[0] for part in parts]
+    if title in titles:
+        parts[titles.index(title)] = section
+    else:
+        place = titles.index(before) if before in titles else len(parts)
+        parts.insert(place, section)
+    return "\n## ".join(parts)
 
 
 def _members(manifest: BundleManifest, group: str) -> str:

@@ -15,6 +15,7 @@ from pgx_core.serving.checks import check_manifest
 from pgx_core.serving.golden import GoldenPairs, PolicyOutput, check_parity, unpack_golden
 from pgx_core.serving.manifest import GOLDEN_FILE, MANIFEST_FILE, BundleManifest, decode_manifest, sha256
 from pgx_core.serving.policy import CPU, PolicySession
+from pgx_core.serving.switches import SWITCHES_FILE, SwitchMatrix, decode_switches
 
 PROBES = 32
 
@@ -26,6 +27,7 @@ class Bundle:
     folder: Path
     manifest: BundleManifest
     sessions: Mapping[str, PolicySession]  # by group
+    switches: SwitchMatrix | None = None  # None: nobody measured them
 
 
 def load_bundle(folder: Path | str, providers: tuple[str, ...] = CPU, require_provider: str = "") -> Bundle:
@@ -53,7 +55,7 @@ def load_bundle(folder: Path | str, providers: tuple[str, ...] = CPU, require_pr
         _probe(session, manifest.contract, group.name)
         _replay(session, manifest.contract, group.name, pairs)
         sessions[group.name] = session
-    return Bundle(folder, manifest, sessions)
+    return Bundle(folder, manifest, sessions, _read_switches(contents, manifest))
 
 
 def verify_bundle(folder: Path | str) -> BundleManifest:
@@ -90,6 +92,13 @@ def _read_files(folder: Path, manifest: BundleManifest) -> dict[str, bytes]:
                 f"file '{name}' is damaged or was altered: its checksum differs; copy the whole bundle again"
             )
     return contents
+
+
+def _read_switches(contents: Mapping[str, bytes], manifest: BundleManifest) -> SwitchMatrix | None:
+    if SWITCHES_FILE not in contents:
+        return None
+    names = tuple(objective.name for objective in manifest.objectives)
+    return decode_switches(contents[SWITCHES_FILE].decode(errors="replace"), names)
 
 
 def _read(folder: Path, name: str) -> bytes:

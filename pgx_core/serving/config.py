@@ -29,7 +29,7 @@ class ServingConfig:
     """
 
     initial_objective: str = ""  # pursued after activation; empty: HOLD until one is commanded
-    neutral_objective: str = ""  # pursued when the command goes stale; empty: HOLD
+    neutral_objective: str = ""  # pursued when the command goes stale (empty: HOLD), and where no direct switch is safe
     blend_s: float = 0.3  # s over which a policy takes over from the last command, 0 to 5
     joint_state_age_s: float = 0.1  # s, above 0: older joint states are not used
     imu_age_s: float = 0.1  # s, above 0
@@ -41,12 +41,14 @@ class ServingConfig:
     recovery_s: float = 0.5  # s, 0 or more: of good inputs before HOLD resumes by itself
     dwell_s: float = 0.1  # s, 0 or more: least time between two switches; the last wish wins
     nearest_distance: float = 0.1  # 0 to 1, share of the trained range: no objective further off serves a command
+    switch_fall_rate: float = 0.1  # 0 to 1: a switch whose measured fall rate may be higher takes another way; 1: none
     estop_timeout_s: float = 0.0  # s, 0 or more: an e-stop input silent for so long is pressed; 0: none is demanded
     overspeed: float = 3.0  # above 0: times a joint's velocity limit at which the robot is damped
 
     def __post_init__(self) -> None:
         require(0.0 <= self.blend_s <= 5.0, "blend_s", "0 to 5 s", self.blend_s)
         require(0.0 <= self.nearest_distance <= 1.0, "nearest_distance", "0 to 1", self.nearest_distance)
+        require(0.0 <= self.switch_fall_rate <= 1.0, "switch_fall_rate", "0 to 1", self.switch_fall_rate)
         require(self.bad_ticks >= 1, "bad_ticks", "1 or more", self.bad_ticks)
         for name in ("joint_state_age_s", "imu_age_s", "odometry_age_s", "sensor_age_s", "overspeed"):
             value = getattr(self, name)

@@ -18,6 +18,7 @@ from pgx_core.serving.modes import ACTIVATED, MOVING, Mode, ModeRules, ModeState
 from pgx_core.serving.output import OutputGate, SafeCommands
 from pgx_core.serving.pilot import Pilot
 from pgx_core.serving.router import RequestRefused, describe
+from pgx_core.serving.ways import survey
 
 JUST_ACTIVATED = "the first command is where the joints are"  # so that it is no step, whoever commanded before
 MOST_EVENTS = 1000  # kept between two ticks; the oldest go first
@@ -41,6 +42,8 @@ class Controller:
         bundle: verified policies.
         config: settings.
 
+    `switching` says in a sentence what is known of switches between the bundle's objectives.
+
     Raises:
         BundleError: an objective of the settings is unknown.
     """
@@ -53,7 +56,8 @@ class Controller:
         self._estop_timeout = config.estop_timeout_s
         self._rules = ModeRules(Mode(contract.safe_state), config.bad_ticks, config.recovery_s)
         self._inputs, self._hazards = InputGate(contract, config), Hazards(contract, config.overspeed)
-        self._course, self._pilot = Course(bundle.manifest, config), Pilot(bundle, blend_ticks)
+        ways, self.switching = survey(bundle.switches, config)
+        self._course, self._pilot = Course(bundle.manifest, config, ways), Pilot(bundle, blend_ticks)
         self._safe, self._gate = SafeCommands(contract), OutputGate(contract, blend_ticks)
         self._lock = threading.Lock()
         self._events: deque[Event] = deque(maxlen=MOST_EVENTS)
@@ -100,7 +104,7 @@ class Controller:
         """Ask for an objective. It is judged at once, and takes effect at a tick; a refused one changes nothing."""
         try:
             self._check_open()
-            return self._course.request(request, now)
+            return self._course.request(request, now, self.mode in MOVING)
         except RequestRefused as error:
             kept = self._course.wished
             asked = describe(request)
@@ -155,7 +159,7 @@ class Controller:
             inputs = self._inputs.read(now)
             if self._command is None and inputs.positions is not None and self.mode is not Mode.INACTIVE:
                 self._command = self._standing(inputs.positions)
-            course = self._course.follow(now)
+            course = self._course.follow(now, self.mode in MOVING)
             observation, fault = self._pilot.observe(inputs, self._course.route)
             signals = self._sense(course, inputs, fault, now)
             self._step(signals, now)
@@ -249,6 +253,9 @@ class Controller:
             self._events.append(
                 Event("switch", switch.source, objective, objective, group, switch.wish.reason, latency)
             )
+        if course.refused is not None:
+            (wish, why), course.refused = course.refused, None
+            self._events.append(Event("refused", objective, wish.route.objective, objective, group, why))
         if signals.renewed and self.mode in (Mode.DAMP, Mode.ESTOP):
             reason = signals.stop or signals.danger or signals.fault
             self._events.append(Event("refused", objective, objective, objective, group, reason))

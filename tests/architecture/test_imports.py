@@ -102,6 +102,9 @@ LAYERS = {
     ),
     # A bundle on its simulated robot, through what the real one has: hence neither torch nor our simulation.
     "play": layer("serving contract observation errors", "numpy mujoco jaxtyping"),
+    # Switches of such a robot, tried by the thousand.
+    "switching": layer("play serving contract errors records files", "numpy scipy mujoco tqdm jaxtyping"),
+    "commands.switch_matrix": layer("switching serving report.switches export.amend", "tyro"),
     "commands.play": layer("play serving report.render errors files", "numpy mujoco tyro"),
     # One module per command. `verify` reaches serving directly, so that it runs on a robot.
     "commands": layer(

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pgx_core.serving import verify_bundle
+from pgx_core.serving import load_bundle, verify_bundle
 
 
 def test_verify_a_good_bundle(finished, call) -> None:
@@ -108,3 +108,26 @@ def test_export_does_not_overwrite_other_files(finished, tmp_path, call) -> None
     ended = call("export", finished, "--out", tmp_path)
     assert ended.status == 1 and "holds other files" in ended.complaint
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
+
+
+QUICK = ("--workers", 1, "--episodes", 2, "--references", 1, "--watched-s", 2, "--reference-s", 4)
+
+
+def test_the_switch_matrix_becomes_part_of_the_bundle(finished, tmp_path, call) -> None:
+    bundle = shutil.copytree(finished / "bundle", tmp_path / "bundle")
+    for _ in range(2):  # the second replaces the first
+        ended = call("switch-matrix", bundle, *QUICK)
+        assert ended.status == 0 and ended.out.count("->") == 12
+        assert call("verify", bundle).status == 0
+    loaded = load_bundle(bundle)
+    assert [pair.episodes for pair in loaded.switches.pairs] == [2] * 12
+    assert all(0.0 <= pair.peak <= 1.0 + 1e-9 for pair in loaded.switches.pairs)
+    assert (bundle / "MODEL_CARD.md").read_text().count("\n## Switches\n") == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["bundle"], "nothing is left beside it"
+    (bundle / "switch_matrix.json").write_text("{}")
+    assert "switch_matrix.json" in call("verify", bundle).complaint
+
+
+def test_the_switch_matrix_refuses(finished, tmp_path, call) -> None:
+    assert "episodes: expected 1 to 10000" in call("switch-matrix", finished / "bundle", "--episodes", 0).complaint
+    assert "is no folder" in call("switch-matrix", tmp_path / "nothing").complaint

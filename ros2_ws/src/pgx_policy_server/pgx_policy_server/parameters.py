@@ -50,7 +50,10 @@ SERVER = (
     Row("watchdog", "watchdog", "Name of the watchdog's node, whose absence is reported; empty: there is none."),
     Row("autostart", False, "Configure, and activate as soon as the inputs are fresh.", read_only=True),
     _serving("initial_objective", "Pursued after activation; empty: hold until one is commanded."),
-    _serving("neutral_objective", "Pursued when the command goes stale; empty: hold."),
+    _serving(
+        "neutral_objective",
+        "Pursued when the command goes stale (empty: hold), or on the way where no direct switch is safe.",
+    ),
     _serving("blend_s", "Time over which a new policy takes over from the last command, s.", 0.0, 5.0),
     _serving("joint_state_age_s", "Oldest joint states to act on, s.", 0.001, 10.0),
     _serving("imu_age_s", "Oldest IMU reading to act on, s.", 0.001, 10.0),
@@ -62,6 +65,7 @@ SERVER = (
     _serving("recovery_s", "Good readings for so long end a hold, s.", 0.0, 60.0),
     _serving("dwell_s", "Least time between two switches, s.", 0.0, 60.0),
     _serving("nearest_distance", "Farthest trained objective that serves a command, share of the range.", 0.0, 1.0),
+    _serving("switch_fall_rate", "Measured fall rate beyond which a switch takes another way; 1: never.", 0.0, 1.0),
     _serving("estop_timeout_s", "Silence of the e-stop topic that stops the robot, s; 0: may be silent.", 0.0, 60.0),
     _serving("overspeed", "Joint speed that counts as a fault, times the joint's limit.", 1.0, 100.0),
 )

@@ -123,7 +123,8 @@ class Session:
         manifest, sessions = self._bundle.manifest, self._bundle.sessions
         providers = ", ".join(sorted({session.provider for session in sessions.values()}))
         counts = f"{len(manifest.objectives)} objectives in {len(sessions)} groups"
-        return f"bundle '{manifest.name}': {counts} at {manifest.contract.control_rate:g} Hz on {providers}"
+        served = f"bundle '{manifest.name}': {counts} at {manifest.contract.control_rate:g} Hz on {providers}"
+        return f"{served}; {self._controller.switching}"
 
     def check(self) -> None:
         """Raise what ended the loop."""

@@ -1,0 +1,48 @@
+"""Add a switch matrix to a bundle that is already written."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+from pgx_core.export.card import file_table, switch_section, with_section
+from pgx_core.files import atomic_folder
+from pgx_core.serving.bundle import verify_bundle
+from pgx_core.serving.manifest import CARD_FILE, MANIFEST_FILE, encode_manifest, sha256
+from pgx_core.serving.switches import SWITCHES_FILE, SWITCHES_PICTURE, SwitchMatrix, encode_switches
+
+
+def write_switches(folder: Path, matrix: SwitchMatrix, picture: bytes) -> Path:
+    """Put a switch matrix, its picture and its section of the card into a bundle, in place of older ones.
+
+    The bundle is whole at every moment: the old one, or the new one.
+
+    Args:
+        folder: the bundle.
+        matrix: of all its objectives.
+        picture: the heat map, PNG.
+
+    Returns:
+        The bundle's absolute path.
+
+    Raises:
+        BundleError: the bundle fails verification, or the matrix is not of its objectives.
+        RunError: the disk is full, or the folder cannot be written.
+    """
+    folder = Path(folder).resolve()
+    manifest = verify_bundle(folder)
+    with atomic_folder(folder) as draft:
+        shutil.copytree(folder, draft, dirs_exist_ok=True)
+        (draft / SWITCHES_FILE).write_text(encode_switches(matrix))
+        (draft / SWITCHES_PICTURE).write_bytes(picture)
+        files = {path.relative_to(draft).as_posix(): path for path in sorted(draft.rglob("*")) if path.is_file()}
+        sums = {name: sha256(path.read_bytes()) for name, path in files.items() if name != MANIFEST_FILE}
+        listed = {name: digest for name, digest in sums.items() if name != CARD_FILE}
+        card = with_section((draft / CARD_FILE).read_text(), "Switches", switch_section(matrix), before="Limits")
+        card = with_section(card, "Files", file_table(listed), before="Licence")
+        (draft / CARD_FILE).write_text(card)
+        sums[CARD_FILE] = sha256(card.encode())
+        (draft / MANIFEST_FILE).write_text(encode_manifest(replace(manifest, files=sums)))
+        verify_bundle(draft)
+    return folder

@@ -1,0 +1,1 @@
+"""Switches between a bundle's objectives, tried in simulation."""

@@ -1,0 +1,152 @@
+"""All trials of a bundle: in worker processes, with progress, and resumed where an earlier process stopped."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from multiprocessing.connection import wait
+from pathlib import Path
+from typing import NamedTuple
+
+import mujoco
+import numpy as np
+from tqdm import tqdm
+
+from pgx_core.errors import ConfigError, require
+from pgx_core.files import write_file
+from pgx_core.play import load_model
+from pgx_core.records import from_plain, parse_json, to_json
+from pgx_core.serving import Bundle, load_bundle
+from pgx_core.serving.manifest import CARD_FILE, sha256
+from pgx_core.serving.switches import SWITCHES_FILE, SWITCHES_PICTURE, SwitchMatrix, SwitchPair
+from pgx_core.switching.measure import Pair, Reference, matrix_of, measure_pair, measure_reference
+from pgx_core.switching.trial import SwitchConfig
+
+
+class Task(NamedTuple):
+    """What every worker needs."""
+
+    folder: Path
+    mjcf: Path | None
+    config: SwitchConfig
+
+
+@dataclass(frozen=True)
+class Draft:
+    """Pairs that are finished, and what they were finished for."""
+
+    key: str
+    pairs: tuple[SwitchPair, ...]
+
+
+def measure_switches(folder: Path, mjcf: Path | None, config: SwitchConfig, workers: int) -> SwitchMatrix:
+    """Try every ordered pair of a bundle's objectives.
+
+    Finished pairs are kept beside the bundle until `forget_draft`; the same call goes on from there.
+
+    Args:
+        folder: the bundle.
+        mjcf: its robot, where it carries none.
+        config: settings.
+        workers: processes, 1 or more; 1: this one.
+
+    Raises:
+        BundleError: the bundle fails verification, has one objective, or its robot does not load.
+        ConfigError: too few workers.
+    """
+    require(workers >= 1, "workers", "1 or more", workers)
+    task = Task(folder.resolve(), mjcf.resolve() if mjcf else None, config)
+    bundle = load_bundle(task.folder)
+    model = load_model(bundle, task.mjcf)
+    names = [objective.name for objective in bundle.manifest.objectives]
+    require(len(names) > 1, "switches", "a bundle of two objectives or more", len(names))
+    key = _key(bundle, model, config)
+    done = {(pair.source, pair.target): pair for pair in _read_draft(task.folder, key)}
+    todo = [ends for ends in itertools.permutations(names, 2) if ends not in done]
+    with _progress(len(names) + len(done) + len(todo)) as bar:
+        references = {}
+        for name in names:
+            references[name] = measure_reference(bundle, model, name, config)
+            bar.update(1)
+        bar.update(len(done))
+        for pair in _each(task, bundle, model, references, todo, workers):
+            done[pair.source, pair.target] = pair
+            write_file(_draft_file(task.folder), to_json(Draft(key, tuple(done.values()))))
+            bar.update(1)
+    return matrix_of(references, done.values(), config)
+
+
+def forget_draft(folder: Path) -> None:
+    """Remove what is kept beside the bundle, once the matrix is in it."""
+    _draft_file(folder.resolve()).unlink(missing_ok=True)
+
+
+def _each(
+    task: Task, bundle: Bundle, model: mujoco.MjModel, references: dict[str, Reference], todo: list[Pair], workers: int
+) -> Iterator[SwitchPair]:
+    """The figures of the pairs, in any order of time."""
+    if workers == 1 or len(todo) < 2:
+        for pair in todo:
+            yield measure_pair(bundle, model, pair, references, task.config)
+        return
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(min(workers, len(todo)), spawn, _open_worker, (task, references)) as pool:
+        yield from pool.map(_in_worker, todo)
+
+
+_worker: list[tuple[Bundle, mujoco.MjModel, dict[str, Reference], SwitchConfig]] = []  # of a worker process; one item
+
+
+def _open_worker(task: Task, references: dict[str, Reference]) -> None:
+    """Load the bundle once a process; end with the parent, whose Ctrl-C is none of ours."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    bundle = load_bundle(task.folder)
+    _worker[:] = [(bundle, load_model(bundle, task.mjcf), references, task.config)]
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        wait([parent.sentinel])
+        os._exit(1)
+
+
+def _in_worker(pair: Pair) -> SwitchPair:
+    bundle, model, references, config = _worker[0]
+    return measure_pair(bundle, model, pair, references, config)
+
+
+def _key(bundle: Bundle, model: mujoco.MjModel, config: SwitchConfig) -> str:
+    """What the figures depend on: the settings, the physics, and every file but what this adds."""
+    added = (CARD_FILE, SWITCHES_FILE, SWITCHES_PICTURE)
+    files = {name: digest for name, digest in bundle.manifest.files.items() if name not in added}
+    buffer = np.zeros(mujoco.mj_sizeModel(model), np.uint8)
+    mujoco.mj_saveModel(model, None, buffer)
+    return sha256(to_json((config, bundle.manifest.contract, files, mujoco.__version__)).encode() + buffer.tobytes())
+
+
+def _draft_file(folder: Path) -> Path:
+    return folder.parent / f"{folder.name}.{SWITCHES_FILE}"
+
+
+def _read_draft(folder: Path, key: str) -> tuple[SwitchPair, ...]:
+    """What an earlier process finished for the same key; nothing of another one, or of a damaged file."""
+    with contextlib.suppress(OSError, UnicodeDecodeError, ConfigError):
+        draft = from_plain(Draft, parse_json(_draft_file(folder).read_text(), SWITCHES_FILE), SWITCHES_FILE)
+        if draft.key == key:
+            return draft.pairs
+    return ()
+
+
+def _progress(total: int) -> tqdm:
+    interval = 0.1 if sys.stderr.isatty() else 60.0  # s between two updates; in a file every one stays
+    return tqdm(total=total, desc="switches", unit="pair", mininterval=interval, maxinterval=max(10.0, interval))
