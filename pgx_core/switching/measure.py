@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 import mujoco
@@ -30,7 +30,6 @@ class Reference:
 
 
 Pair = tuple[str, str]
-Mapper = Callable[[Callable[[Pair], SwitchPair], Iterable[Pair]], Iterable[SwitchPair]]
 
 
 def measure_reference(bundle: Bundle, model: mujoco.MjModel, objective: str, config: SwitchConfig) -> Reference:

@@ -83,6 +83,17 @@ def test_a_simulator_that_stands_still_is_no_silence() -> None:
     assert watchdog.tick(Instant(last, last + 10.0)) is None
 
 
+def test_a_simulator_that_starts_again_gives_the_server_time_but_a_silent_one_none() -> None:
+    watchdog = Watchdog(contract("hold"), TIMEOUT, AGE)
+    last = serve(watchdog, 0.5)
+    watchdog.simulator_restarted()
+    assert all(command is None for command in silence(watchdog, last, 1.0))
+    last = serve(watchdog, 0.5)
+    assert list(silence(watchdog, last, 1.0))[-1] is not None, "armed again by the first heartbeat"
+    watchdog.simulator_restarted()
+    assert all(command is not None for command in silence(watchdog, last + 1.0, 1.0))
+
+
 def test_hold_repeats_the_last_command() -> None:
     watchdog = Watchdog(contract("hold"), TIMEOUT, AGE)
     last = serve(watchdog, 0.5)

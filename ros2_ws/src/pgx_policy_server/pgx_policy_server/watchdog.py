@@ -39,6 +39,14 @@ class Watchdog:
         self._heard = now if active else None
         self.intervening = False
 
+    def simulator_restarted(self) -> None:
+        """A simulator began anew: the server, which may find it later, must be heard again before it can fall silent.
+
+        One that was silent already stays so: the robot is not left alone.
+        """
+        if not self.intervening:
+            self._heard = None
+
     def command(self, command: np.ndarray) -> None:
         """A command [joints] was published. Its own are heard too, late: they are not to be built on."""
         if not self.intervening and np.isfinite(command).all():

@@ -45,6 +45,7 @@ class WatchdogNode(Node):
         self._output = CommandOut(
             self, values["command_out_type"], values["controller"], contract, values["joint_order"]
         )
+        self._simulated = bool(self.get_parameter("use_sim_time").value)
         self._elapsed = self._ros = 0.0
         self._reported, self._rounds = False, 0
         self._subscribe(values["server"])
@@ -89,8 +90,8 @@ class WatchdogNode(Node):
         ros = 1e-9 * self.get_clock().now().nanoseconds
         self._elapsed += max(0.0, ros - self._ros)
         now = Instant(time.monotonic(), self._elapsed)
-        if ros < self._ros:  # a simulator started again: the server may find it later than we do
-            self._watchdog.heartbeat(False, now)
+        if ros < self._ros and self._simulated:  # the machine's own clock is set back now and then: that says nothing
+            self._watchdog.simulator_restarted()
         self._ros = ros
         return now
 
