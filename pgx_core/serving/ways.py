@@ -106,6 +106,8 @@ def survey(matrix: SwitchMatrix | None, config: ServingConfig) -> tuple[Ways | N
     """The ways, or None where nothing that holds was measured, and in a sentence what is known of switches."""
     if matrix is None:
         return None, f"{UNMEASURED}: run `pgx switch-matrix` on the bundle"
+    if config.switch_fall_rate == 1.0:
+        return None, "switches are direct, whatever was measured: switch_fall_rate is 1"
     if matrix.blend_s != config.blend_s:
         return None, f"{UNMEASURED} with blend_s {config.blend_s:g}: the bundle has them with {matrix.blend_s:g}"
     ways = Ways(matrix, config.switch_fall_rate, config.neutral_objective)

@@ -107,6 +107,15 @@ def test_what_is_unmeasured_is_said_and_every_switch_is_direct(bundle, readings,
     assert driver.select("backward").reason == "" and driver.tick(readings()).objective == "backward"
 
 
+def test_at_a_fall_rate_of_1_every_switch_is_direct_and_at_once(bundle, readings, drive):
+    driver = drive(replace(bundle, switches=BAD), "forward", switch_fall_rate=1.0, dwell_s=0.0).activate(readings())
+    driver.run(readings(), 2)
+    for name in ("backward", "forward", "jump"):
+        assert driver.select(name).reason == ""
+        assert driver.tick(readings()).objective == name
+    assert "whatever was measured" in driver.controller.switching
+
+
 def test_a_matrix_survives_its_file_and_a_false_one_is_refused():
     assert decode_switches(encode_switches(BAD), NAMES) == BAD
     for false in (

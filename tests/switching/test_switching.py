@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from pgx_core.contract import JointContract, PolicyContract
 from pgx_core.errors import ConfigError
 from pgx_core.export.card import with_section
-from pgx_core.switching.measure import fall_interval
+from pgx_core.switching.measure import fall_interval, peak_change, summarise
 from pgx_core.switching.steady import learn_steady, settling_time, smooth
-from pgx_core.switching.trial import SwitchConfig
+from pgx_core.switching.trial import SwitchConfig, Trial
 
 RATE = 10.0
+JOINT = JointContract("a", 0.0, 1.0, -1.0, 1.0, None, None, 2.0, 10.0, 1.0, 1.0)
+CONTRACT = PolicyContract("one", RATE, "position", (JOINT,), (), "damp", None)
 
 
 def step(at, ticks=80):
@@ -37,6 +41,29 @@ def test_a_step_has_settled_a_window_after_it(at) -> None:
 def test_what_leaves_the_steady_state_again_has_not_settled() -> None:
     steady = learn_steady([np.ones((80, 1))], RATE)
     assert settling_time(1.0 - step(75), steady, RATE) == math.inf
+
+
+def trial(rows, commands=(0.0, 0.0), fell=""):
+    return Trial(np.asarray(rows, float), np.array(commands, float)[:, None], fell, "", 0)
+
+
+def test_a_pair_counts_the_switches_that_took_place_alone() -> None:
+    steady = learn_steady([np.ones((80, 1))], RATE)
+    fell_before, fell = trial(np.zeros((0, 1)), fell="tilt"), trial(np.zeros((9, 1)), fell="tilt")
+    settled = [trial(step(at), (0.0, 0.1)) for at in (0, 5)]
+    pair = summarise(("a", "b"), [fell_before, fell, *settled], steady, CONTRACT, SwitchConfig())
+    assert (pair.episodes, pair.falls) == (3, 1)
+    assert (pair.low, pair.high) == fall_interval(1, 3)
+    assert pair.peak == pytest.approx(0.5), "0.1 rad of the 0.2 that 2 rad/s allow in a tick"
+    assert pair.settling_s == pytest.approx(1.4), "the slower of the two that did not fall"
+    never = summarise(("a", "b"), [*settled, trial(np.zeros((80, 1)))], steady, CONTRACT, SwitchConfig())
+    assert never.settling_s is None
+
+
+def test_of_all_joints_and_ticks_the_largest_change_counts_of_a_force_as_a_share_of_its_range() -> None:
+    commands = np.array([[0.0], [0.1], [-0.1]])
+    assert peak_change(commands, CONTRACT) == pytest.approx(1.0)
+    assert peak_change(commands, replace(CONTRACT, command_type="effort")) == pytest.approx(0.1)
 
 
 @pytest.mark.parametrize(
