@@ -8,53 +8,22 @@ from pathlib import Path
 import mujoco
 import numpy as np
 import pytest
-import torch
 
-from pgx_core.contract import ObjectiveContract, ObservationTerm
+from pgx_core.contract import ObservationTerm
 from pgx_core.errors import BundleError, ConfigError
-from pgx_core.export.bundle import BundleContents, GroupPolicy, write_bundle
-from pgx_core.learning.network import GaussianPolicy
 from pgx_core.objectives.suites import SLIDER
 from pgx_core.play import load_model, play, read
-from pgx_core.serving import Bundle, load_bundle
-from pgx_core.simulation.robot_model import compile_robot, standalone_mjcf
+from pgx_core.serving import Bundle
 
 MJCF = Path(SLIDER.mjcf).read_text()
 
 
-def pusher(action: float) -> GaussianPolicy:
-    policy = GaussianPolicy(2, 1, (4,))
-    with torch.no_grad():
-        for parameter in policy.parameters():
-            parameter.zero_()
-        policy.layers[-1].bias.fill_(action)
-    return policy
+@pytest.fixture
+def bundle(pushers) -> Bundle:
+    return pushers
 
 
-@pytest.fixture(scope="module")
-def bundle(tmp_path_factory) -> Bundle:
-    contents = BundleContents(
-        name="pushers",
-        contract=compile_robot(SLIDER).contract,
-        objectives=(
-            ObjectiveContract("right", {"velocity": 1.0}, "pushers", 1.0),
-            ObjectiveContract("left", {"velocity": -1.0}, "pullers", 1.0),
-            ObjectiveContract("away", {}, "pushers", 1.0),
-        ),
-        groups=tuple(
-            GroupPolicy(name, pusher(action), np.zeros((4, 2), np.float32))
-            for name, action in (("pushers", 0.5), ("pullers", -0.5))
-        ),
-        metrics={"steps": 0.0},
-        config={},
-        seed=0,
-        rationale="By hand.",
-        robot_xml=standalone_mjcf(SLIDER),
-    )
-    return load_bundle(write_bundle(tmp_path_factory.mktemp("bundles") / "pushers", contents))
-
-
-@pytest.fixture(scope="module")
+@pytest.fixture
 def model(bundle) -> mujoco.MjModel:
     return load_model(bundle, None)
 
