@@ -5,7 +5,6 @@ Most tests give it sensors and clock by hand, one control tick at a time: nothin
 
 from __future__ import annotations
 
-import array
 import os
 import subprocess
 import sys
@@ -20,105 +19,27 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from geometry_msgs.msg import Twist
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState, GetState
-from nav_msgs.msg import Odometry
 from pgx_policy_server.parameters import SERVER
 from rcl_interfaces.msg import Parameter, ParameterType, ParameterValue
 from rcl_interfaces.srv import SetParameters
-from rosgraph_msgs.msg import Clock
-from sensor_msgs.msg import Imu, JointState
 from std_msgs.msg import Bool, String
 from std_srvs.srv import SetBool
 
-from pgx_core.contract import PolicyContract
-from pgx_core.serving import Controller, Instant, Request, ServingConfig, load_bundle
+from pgx_core.serving import Controller, Request, ServingConfig, load_bundle
 from pgx_core.serving.manifest import BundleManifest
 
-from .processes import Process, wait_until
-from .recorder import COMMANDS, Recorder
+from .processes import Process
+from .recorder import Recorder
 
 pgx_msgs = pytest.importorskip("pgx_msgs", reason="pgx_msgs is not built: it needs a C++ compiler")
-from pgx_msgs.msg import ObjectiveCommand, PolicyStatus  # noqa: E402
+from pgx_msgs.msg import ObjectiveCommand  # noqa: E402
 from pgx_msgs.srv import ListObjectives, SetObjective  # noqa: E402
 
-EVENTS, STATUS, ACTIVE_POLICY = (f"/policy_server/{name}" for name in ("events", "status", "active_policy"))
+from .rig import ACTIVE_POLICY, STATUS, Rig  # noqa: E402
+
+EVENTS = "/policy_server/events"
 CONFIGURE, ACTIVATE = Transition.TRANSITION_CONFIGURE, Transition.TRANSITION_ACTIVATE
 DEACTIVATE, CLEANUP = Transition.TRANSITION_DEACTIVATE, Transition.TRANSITION_CLEANUP
-
-
-class Rig:
-    """A robot and a clock that go on one control tick at a time."""
-
-    def __init__(self, recorder: Recorder, contract: PolicyContract) -> None:
-        self._recorder, self._contract = recorder, contract
-        self._random = np.random.default_rng(0)
-        self._period = round(1e9 / contract.control_rate)
-        self.ticks = 0
-        node = recorder.node
-        topics = {"/joint_states": JointState, "/imu/data": Imu, "/odom": Odometry, "/clock": Clock}
-        self._publishers = {topic: node.create_publisher(kind, topic, 10) for topic, kind in topics.items()}
-        recorder.listen(PolicyStatus, STATUS, reliable=True, latched=True)
-        recorder.listen(String, ACTIVE_POLICY, reliable=True, latched=True)
-        recorder.listen(DiagnosticArray, "/diagnostics", reliable=True)
-        self.mirror: Controller | None = None  # gets everything that the server gets
-        self.mirrored: list[np.ndarray | None] = []
-
-    @property
-    def commands(self) -> list[Any]:
-        return self._recorder.heard[COMMANDS]
-
-    @property
-    def now(self) -> Instant:
-        """As the server counts it: from its first clock message on."""
-        return Instant(1e-9 * self._period * max(0, self.ticks - 1), 1e-9 * self._period * self.ticks)
-
-    def connect(self) -> None:
-        """Wait for the server's subscriptions, then give it the first readings."""
-        # The server's node has a clock of its own besides the one it ticks by.
-        wanted = dict.fromkeys(self._publishers, 1) | {"/clock": 2}
-        wait_until(
-            lambda: all(p.get_subscription_count() >= wanted[topic] for topic, p in self._publishers.items()),
-            15.0, "the server's subscriptions",
-        )  # fmt: skip
-        self.step(2, commanded=False)
-        self._recorder.wait_for(STATUS, lambda m: m.ages and np.isfinite(m.ages).all())
-
-    def step(self, ticks: int = 1, commanded: bool = True) -> None:
-        """Sensors, then the clock; wait for the command that answers."""
-        for _ in range(ticks):
-            before, heard = self.now, len(self.commands)
-            self.ticks += 1
-            self._say(before)
-            if commanded:
-                wait_until(lambda heard=heard: len(self.commands) > heard, 5.0, f"the command of tick {self.ticks}")
-            if self.mirror is not None:
-                self.mirrored.append(self.mirror.tick(self.now).command)
-
-    def _say(self, before: Instant) -> None:
-        n = len(self._contract.joints)
-        positions = [joint.default for joint in self._contract.joints] + 0.05 * self._random.normal(size=n)
-        velocities, spin, velocity = (0.1 * self._random.normal(size=size) for size in (n, 3, 3))
-        names = [joint.name for joint in self._contract.joints]
-        stamp = self.ticks * self._period
-        order = self._random.permutation(n)  # a robot lists its joints as it likes
-        joints = JointState(name=[names[i] for i in order])
-        joints.position = array.array("d", positions[order])
-        joints.velocity = array.array("d", velocities[order])
-        imu, odom, clock = Imu(), Odometry(), Clock()
-        orientation = np.array([1.0, *(0.1 * self._random.normal(size=3))])
-        orientation /= np.linalg.norm(orientation)
-        turn = imu.orientation
-        turn.w, turn.x, turn.y, turn.z = orientation
-        imu.angular_velocity.x, imu.angular_velocity.y, imu.angular_velocity.z = spin
-        linear = odom.twist.twist.linear
-        linear.x, linear.y, linear.z = velocity
-        for part in (joints.header.stamp, imu.header.stamp, odom.header.stamp, clock.clock):
-            part.sec, part.nanosec = divmod(stamp, 1_000_000_000)
-        for topic, message in zip(self._publishers, (joints, imu, odom, clock), strict=True):
-            self._publishers[topic].publish(message)
-        if self.mirror is not None:
-            self.mirror.joint_state(names, positions, velocities, self.now.ros, before)
-            self.mirror.imu(orientation, spin, self.now.ros, before)
-            self.mirror.odometry(velocity, self.now.ros, before)
 
 
 @pytest.fixture
