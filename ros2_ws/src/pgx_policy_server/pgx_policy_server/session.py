@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import onnxruntime
+from rclpy.duration import Duration
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
 from std_msgs.msg import Bool
@@ -94,6 +95,7 @@ class Session:
     def close(self) -> None:
         """Wait until the last messages have arrived, and free everything."""
         self._output.flush(FLUSH)
+        self._heartbeat.wait_for_all_acked(Duration(seconds=FLUSH))  # a watchdog that misses the last one sees a fault
         for part in (self._inputs, self._objectives, self._output, self._metronome):
             part.close()
         self._node.destroy_service(self._estop_service)
