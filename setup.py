@@ -51,7 +51,7 @@ EXTRAS = {
     "ros": [f"{package} ; {WHEELS}" for package in ROS],  # a ROS 2 without an installation
     "scale": ["ray"],  # several machines
     "dev": [
-        *("pytest>=8", "pytest-timeout", "hypothesis", "beartype>=0.19", "ruff", "mypy"),
+        *("pytest>=8", "pytest-timeout", "pytest-xdist", "hypothesis", "beartype>=0.19", "ruff", "mypy"),
         *("psutil", "rosbags", "mcap-ros2-support"),  # measure processes, write and read recordings
     ],
 }
