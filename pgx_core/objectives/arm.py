@@ -43,7 +43,7 @@ def _speed(state: State) -> Float[Tensor, "B"]:
 def reach(state: State, command: Command) -> Float[Tensor, "B"]:
     """Bring the tool to the target: half for being about, half for being there to the centimetre."""
     distance = _distance(state)
-    return 0.5 * (closeness(distance, 0.4) + closeness(distance, 0.04))
+    return 0.5 * (closeness(distance, 0.4) + closeness(distance, 0.03))
 
 
 def reached(state: State, command: Command) -> Float[Tensor, "B"]:
@@ -114,7 +114,7 @@ SUITE = Suite(
         Objective("circle", (Reward(reach), *COSTS), score=reached, reset=_start(AHEAD, turning=1.5)),
         Objective("hold_pushed", (Reward(reach), *COSTS), score=reached, reset=_start(AHEAD, velocity_noise=1.0)),
         Objective(
-            "reach_slowly", (Reward(reach), Reward(rush, 0.4), *COSTS), {"speed": 0.15}, reached, None, _start(AHEAD)
+            "reach_slowly", (Reward(reach), Reward(rush, 0.4), *COSTS), {"speed": 0.3}, reached, None, _start(AHEAD)
         ),
         Objective("reach_fast", (Reward(reach), Reward(linger, 0.4)), score=reached, reset=_start(AHEAD)),
         Objective(
