@@ -76,7 +76,7 @@ def test_terms_at_known_points():
     for distance, score in ((0.0, 1.0), (REACH, 0.0), (2 * REACH, -1.0), (9.0, -1.0)):
         assert reached(state((distance, 0.0, 0.0)), {}).item() == pytest.approx(score)
     assert reach(state((0.0, 0.0, 0.0)), {}).item() == 1.0
-    assert reach(state((0.04, 0.0, 0.0)), {}).item() == pytest.approx(0.5 * (np.exp(-0.01) + np.exp(-1)))
+    assert reach(state((0.03, 0.0, 0.0)), {}).item() == pytest.approx(0.5 * (np.exp(-0.005625) + np.exp(-1)))
     zone = SUITE.objectives[SUITE.names.index("keep_out")].command
     centre = tuple(zone[f"zone_{axis}"] for axis in "xyz")
     assert trespass(state(centre), zone).item() == pytest.approx(-1.0)
