@@ -64,6 +64,7 @@ class Controller:
         self._estop: _Estop | None = None
         self._presses = self._presses_seen = 0  # counted, so that a press between two ticks is not lost
         self._command: np.ndarray | None = None  # the last published one; None while INACTIVE or unknown
+        self._left: tuple[np.ndarray, float] | None = None  # the last one before INACTIVE, and when, s monotonic
         self._state: ModeState
         self._reset(ModeState(), None)
 
@@ -121,7 +122,7 @@ class Controller:
             reason = self._stop(now) or inputs.fault
             if reason or inputs.positions is None:
                 return reason
-            self._reset(ACTIVATED, self._standing(inputs.positions))
+            self._reset(ACTIVATED, self._first(inputs.positions, now))
             self._pause = JUST_ACTIVATED
             self._course.start(now)
             self._note_mode(Mode.INACTIVE, "activated")
@@ -131,6 +132,8 @@ class Controller:
         """Command nothing any more, from whatever mode; what was wished for is forgotten."""
         with self._lock:
             before = self.mode
+            if self._command is not None:
+                self._left = (self._command, now.monotonic)
             self._reset(ModeState(), None)
             if before is not Mode.INACTIVE:
                 self._note_mode(before, "deactivated")
@@ -226,6 +229,15 @@ class Controller:
     def _standing(self, positions: np.ndarray) -> np.ndarray:
         """The command that moves nothing: where the joints are measured, or no velocity or effort."""
         return self._gate.limit(positions if self._position else np.zeros(self.contract.action_size))
+
+    def _first(self, positions: np.ndarray, now: Instant) -> np.ndarray:
+        """Where the joints are; activated again at once, no further from its last command than they could have come."""
+        start = self._standing(positions)
+        if self._left is None or not self._position:
+            return start
+        command, when = self._left
+        reach = self._gate.reach * max(1, round((now.monotonic - when) * self.contract.control_rate))
+        return np.minimum(np.maximum(start, command - reach), command + reach)  # type: ignore[no-any-return]
 
     def _safe_command(self, previous: np.ndarray, inputs: Inputs) -> np.ndarray:
         if self.mode in MOVING:

@@ -66,6 +66,19 @@ def test_effort_commands_are_the_policys_own_once_the_ramp_is_over(bundles, read
     np.testing.assert_allclose(ticks[-1].command, expected, atol=1e-6)
 
 
+@pytest.mark.parametrize("ticks", [0, 1, 2, 1000])
+def test_to_activate_again_is_no_way_around_the_rate_limit(bundle, readings, drive, ticks):
+    driver = drive(bundle).activate(readings(0))
+    before = driver.tick(readings(0)).command
+    driver.controller.deactivate(driver.now)
+    driver.time += ticks * DT
+    moved = replace(readings(0), joint_positions=readings(0).joint_positions + 10.0)
+    first = driver.activate(moved).tick(moved).command
+    reach = np.array([joint.velocity_limit for joint in bundle.manifest.contract.joints]) * DT
+    expected = np.minimum(before + max(1, ticks) * reach, limits(bundle)[1])
+    np.testing.assert_allclose(first, expected, atol=1e-9)
+
+
 @settings(max_examples=25)
 @given(steps=STEPS, blend_s=st.sampled_from((0.0, 0.05, 0.3)), kind=st.sampled_from(("position", "conditioned")))
 def test_position_commands_never_move_faster_than_the_joints(bundles, readings, drive, steps, blend_s, kind):
