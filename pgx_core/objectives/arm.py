@@ -108,7 +108,7 @@ SUITE = Suite(
     ARM,
     (
         _reach("reach_left", ((-0.45, -0.25), (-0.6, -0.45), (0.25, 0.55))),
-        _reach("reach_right", ((-0.45, -0.25), (0.2, 0.35), (0.25, 0.55))),
+        _reach("reach_right", ((-0.5, -0.3), (0.15, 0.3), (0.25, 0.55))),
         _reach("reach_high", ((-0.5, -0.3), (-0.25, 0.0), (0.6, 0.75))),
         _reach("reach_low", ((-0.6, -0.45), (-0.25, 0.0), (0.1, 0.2))),
         Objective("circle", (Reward(reach), *COSTS), score=reached, reset=_start(AHEAD, turning=1.5)),
