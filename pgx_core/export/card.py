@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from pgx_core.contract import PolicyContract, Randomization
 from pgx_core.serving.manifest import BundleManifest
 from pgx_core.serving.switches import SWITCHES_PICTURE, SwitchMatrix
 
@@ -13,6 +14,15 @@ LIMITS = """\
 - Only the listed objectives were trained. Outside the states met in training the actions mean nothing.
 - **Not certified safety.** The command limits and ramps here protect against surprises of the software. They do not
   replace an emergency stop, a risk assessment or a safety controller."""
+
+SOURCE_UNITS = {
+    "joint_positions": "rad or m",
+    "joint_velocities": "rad/s or m/s",
+    "projected_gravity": "of a unit vector",
+    "angular_velocity": "rad/s",
+    "linear_velocity": "m/s",
+    "last_action": "of 1",
+}
 
 
 def model_card(manifest: BundleManifest, rationale: str, licence: str) -> str:
@@ -54,6 +64,10 @@ Score: mean of the training evaluation of the policy that serves the objective; 
 Seed {manifest.seed}.
 
 {_table(("figure", "value"), ((name, f"{value:g}") for name, value in sorted(manifest.metrics.items())))}
+
+## Randomisation
+
+{_randomisation(manifest)}
 
 ## Joints
 
@@ -127,6 +141,26 @@ def _members(manifest: BundleManifest, group: str) -> str:
 def _joints(manifest: BundleManifest) -> Iterable[tuple[str, ...]]:
     for joint in manifest.contract.joints:
         yield joint.name, *(f"{x:g}" for x in (joint.lower, joint.upper, joint.velocity_limit, joint.effort_limit))
+
+
+def _randomisation(manifest: BundleManifest) -> str:
+    """What differed from world to world in training, with units."""
+    ranges = manifest.randomization
+    if ranges is None:
+        return "None: every world was the model."
+    return _table(("what", "from", "to", "unit", "drawn"), _ranges(ranges, manifest.contract))
+
+
+def _ranges(ranges: Randomization, contract: PolicyContract) -> Iterable[tuple[str, ...]]:
+    for name in ("friction", "mass", "actuator_strength"):
+        lowest, highest = getattr(ranges, name)
+        yield name.replace("_", " "), f"{lowest:g}", f"{highest:g}", "times the model's", f"{ranges.variants} variants"
+    delays = (f"{ticks} ({1000.0 * ticks / contract.control_rate:g} ms)" for ticks in ranges.delay)
+    yield "delay of commands", *delays, "control ticks", "each episode"
+    for source, size in ranges.noise.items():
+        yield f"noise of {source}", f"{-size:g}", f"{size:g}", SOURCE_UNITS.get(source, "as the sensor"), "each tick"
+    often = f"every {ranges.push_interval:g} s on average"
+    yield "push", f"{-ranges.push:g}", f"{ranges.push:g}", "m/s of a floating base, else rad/s of each joint", often
 
 
 def _table(heads: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
