@@ -32,6 +32,7 @@ from pgx_core.serving.manifest import (
     encode_manifest,
     sha256,
 )
+from pgx_core.serving.rehearsal import REHEARSAL_FILE
 from pgx_core.serving.switches import SWITCHES_FILE, SWITCHES_PICTURE
 
 ROBOT_FILE = "robot.xml"
@@ -121,7 +122,7 @@ def _fit(group: GroupPolicy, contents: BundleContents) -> GroupPolicy:
 
 
 def _extra_files(contents: BundleContents) -> dict[str, bytes]:
-    ours = {MANIFEST_FILE, GOLDEN_FILE, CARD_FILE, ROBOT_FILE, SWITCHES_FILE, SWITCHES_PICTURE}
+    ours = {MANIFEST_FILE, GOLDEN_FILE, CARD_FILE, ROBOT_FILE, SWITCHES_FILE, SWITCHES_PICTURE, REHEARSAL_FILE}
     reserved = {*ours, *(group.file for group in _groups(contents))}
     for name in contents.assets:
         path = Path(name)

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 
 from pgx_core.contract import PolicyContract, Randomization
 from pgx_core.serving.manifest import BundleManifest
+from pgx_core.serving.rehearsal import ARRIVED, DEADLINE, Rehearsal, Rehearsed
 from pgx_core.serving.switches import SWITCHES_PICTURE, SwitchMatrix
 
 LIMITS = """\
@@ -119,6 +120,48 @@ when 95% of the others pursued the new objective as steadily as without a switch
 ![Falls of every switch]({SWITCHES_PICTURE})
 
 {_table(heads, rows)}"""
+
+
+def rehearsal_section(rehearsal: Rehearsal) -> str:
+    """The card's account of every objective in simulation; columns that say nothing of this robot are left out."""
+    heads = (
+        "objective", "worlds", "falls", "velocity error", "turn error", "reached and stayed", "median time", "distance",
+        "position", "velocity", "effort",
+    )  # fmt: skip
+    rows = [_rehearsed(row) for row in rehearsal.rows]
+    told = [index for index in range(len(heads)) if any(row[index] for row in rows)]
+    table = _table(tuple(heads[i] for i in told), (tuple(row[i] or "-" for i in told) for row in rows))
+    return f"""\
+Episodes of {rehearsal.seconds:g} s, by the ONNX policies of this bundle: in the model, in worlds randomised as in
+training, and in wider ones, {rehearsal.widened:g} times as far from the model. Errors are means over the second half,
+of readings averaged over a second. Reached and stayed: within {100 * ARRIVED:g} cm at every tick from {DEADLINE:g} s
+on. Position, velocity and effort: the largest share of a joint's limit at any physics step; starts and pushes are part
+of the episodes, and a randomised motor may be stronger than its limit.
+
+{table}"""
+
+
+def _rehearsed(row: Rehearsed) -> tuple[str, ...]:
+    def share(value: float | None) -> str:
+        return "" if value is None else f"{value:.0%}"
+
+    def error(value: float | None, command: float | None, unit: str) -> str:
+        relative = f" ({abs(value / command):.0%})" if value is not None and command else ""
+        return "" if value is None else f"{value:.2f} {unit}{relative}"
+
+    return (
+        row.objective,
+        row.worlds,
+        f"{row.falls} of {row.episodes}",
+        error(row.velocity_error, row.velocity_command, "m/s"),
+        error(row.turn_error, row.turn_command, "rad/s"),
+        share(row.reached),
+        "" if row.reach_s is None else f"{row.reach_s:.2f} s",
+        "" if row.distance is None else f"{100 * row.distance:.1f} cm",
+        share(row.position_peak),
+        share(row.velocity_peak),
+        share(row.effort_peak),
+    )
 
 
 def with_section(card: str, title: str, body: str, before: str) -> str:

@@ -105,6 +105,11 @@ LAYERS = {
     "play": layer("scene serving contract observation errors", "numpy mujoco jaxtyping"),
     # Switches of such a robot, tried by the thousand.
     "switching": layer("play serving contract errors records files", "numpy scipy mujoco tqdm jaxtyping"),
+    # Its policies on the suite's worlds, in batches: rewards play no part, but ends of episodes do.
+    "rehearsal": layer(
+        "play switching.steady serving simulation objectives observation contract errors",
+        "numpy torch mujoco jaxtyping",
+    ),
     "commands.switch_matrix": layer("switching serving report.switches export.amend", "tyro"),
     "commands.play": layer("play serving report.render errors files", "numpy mujoco tyro"),
     # One module per command. `verify` reaches serving directly, so that it runs on a robot.
