@@ -6,8 +6,12 @@ Units: rad and m, s, N and N m. Quaternions are (w, x, y, z); ROS messages carry
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Literal
+
+from pgx_core.errors import SuiteError
 
 SOURCES = {
     "joint_positions": "position of each joint minus its default, rad or m",
@@ -48,6 +52,14 @@ class JointContract:
 
 
 @dataclass(frozen=True)
+class JointStart:
+    """Where a joint that nothing drives may be when an objective begins. Pairs are (lowest, highest)."""
+
+    position: tuple[float, float]  # rad or m
+    velocity: tuple[float, float] = (0.0, 0.0)  # rad/s or m/s
+
+
+@dataclass(frozen=True)
 class ObjectiveContract:
     """One objective the bundle can be asked for."""
 
@@ -55,6 +67,35 @@ class ObjectiveContract:
     command: dict[str, float]
     group: str  # name of the policy that serves it
     score: float  # mean score of that policy on it in training
+    scene: dict[str, JointStart] = field(default_factory=dict)  # joints of what is not the robot: a target, by name
+
+
+@dataclass(frozen=True)
+class Randomization:
+    """How far worlds may be from the model, so that a policy does not rely on it. Pairs are (lowest, highest).
+
+    `variants` of the physics are drawn for a simulation, and its worlds take them in turn. A delay is drawn for each
+    episode, noise for each step.
+    """
+
+    friction: tuple[float, float] = (1.0, 1.0)  # of the model's values and those of the objective's Physics, > 0
+    mass: tuple[float, float] = (1.0, 1.0)
+    actuator_strength: tuple[float, float] = (1.0, 1.0)
+    variants: int = 16  # >= 1
+    delay: tuple[int, int] = (0, 0)  # control ticks until a command reaches the joints, >= 0, drawn per episode
+    noise: Mapping[str, float] = field(default_factory=dict)  # by observation source: adds U(-noise, noise), >= 0
+    push: float = 0.0  # speed that a floating base gains along x and y, m/s, else each joint, rad/s: U(-push, push)
+    push_interval: float = 4.0  # s between pushes of a world on average, > 0
+
+    def __post_init__(self) -> None:
+        for name in ("friction", "mass", "actuator_strength"):
+            lowest, highest = getattr(self, name)
+            _require(0.0 < lowest <= highest < math.inf, name, "0 < lowest <= highest", (lowest, highest))
+        _require(0 <= self.delay[0] <= self.delay[1], "delay", "0 <= lowest <= highest", self.delay)
+        _require(self.variants >= 1, "variants", "1 or more", self.variants)
+        _require(all(0.0 <= n < math.inf for n in self.noise.values()), "noise", "0 or more each", self.noise)
+        _require(0.0 <= self.push < math.inf, "push", "0 or more", self.push)
+        _require(self.push_interval > 0.0, "push_interval", "above 0", self.push_interval)
 
 
 @dataclass(frozen=True)
@@ -79,3 +120,8 @@ class PolicyContract:
     def action_size(self) -> int:
         """Number of commanded joints."""
         return len(self.joints)
+
+
+def _require(condition: bool, field_name: str, expected: str, came: object) -> None:
+    if not condition:
+        raise SuiteError(f"randomization.{field_name}: expected {expected}, got {came}")

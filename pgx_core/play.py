@@ -15,9 +15,11 @@ from jaxtyping import Float
 from pgx_core.contract import SENSOR_PREFIX, PolicyContract
 from pgx_core.errors import BundleError, ConfigError
 from pgx_core.observation import Readings
+from pgx_core.scene import Placement, draw_scene
 from pgx_core.serving import Answer, Bundle, Controller, Instant, Mode, Request, ServingConfig, Tick, check_robot
 from pgx_core.serving.checks import find_objective
 
+TOOL, TARGET = "tool", "target"  # sensors that a reaching robot has, m
 START_SPEED = 0.05  # standard deviation of the joints' first velocities, rad/s or m/s
 BASE_SENSORS = {
     "projected_gravity": "orientation",
@@ -33,8 +35,9 @@ class Episode:
     times: Float[np.ndarray, "T"]  # s
     qpos: Float[np.ndarray, "T nq"]
     commands: Float[np.ndarray, "T joints"]
-    velocity: Float[np.ndarray, "T"]  # of the centre of mass along x, m/s, as of the tick's last physics step
+    velocity: Float[np.ndarray, "T"]  # of the centre of mass ahead, m/s, as of the tick's last physics step
     target: Float[np.ndarray, "T"]  # the objective's commanded velocity; NaN where it has none
+    distance: Float[np.ndarray, "T"]  # from the tool to its target, m; NaN for a robot without such sensors
     objectives: tuple[str, ...]
     groups: tuple[str, ...]
     refusals: int  # ticks whose readings or answer were refused
@@ -93,6 +96,8 @@ def ticks_of(seconds: float, contract: PolicyContract) -> int:
 def play(bundle: Bundle, model: mujoco.MjModel, schedule: Sequence[str], seconds_each: float, seed: int = 0) -> Episode:
     """Pursue the objectives of `schedule` one after another, `seconds_each` each, without a reset in between.
 
+    Every objective draws its scene when it is asked for: a target jumps, the robot does not.
+
     Raises:
         BundleError: the bundle does not know an objective.
         ConfigError: the time is too short.
@@ -114,12 +119,11 @@ def play(bundle: Bundle, model: mujoco.MjModel, schedule: Sequence[str], seconds
             refusals += bool(tick.refusal)
             stops += [f"{time:.2f} s: {event.reason}" for event in tick.events if event.target == Mode.DAMP.value]
             mujoco.mj_subtreeVel(model, robot.data)
-            velocity = float(robot.data.subtree_linvel[robot.root, 0])
-            command = robot.data.ctrl[robot.actuators].copy()
-            rows.append((robot.data.time, robot.data.qpos.copy(), command, velocity, objective, tick.group))
-    times, qpos, commands, velocities, objectives, groups = zip(*rows, strict=True)
+            command, seen = robot.data.ctrl[robot.actuators].copy(), (robot.forward_velocity(), robot.distance())
+            rows.append((robot.data.time, robot.data.qpos.copy(), command, *seen, objective, tick.group))
+    times, qpos, commands, velocities, distances, objectives, groups = zip(*rows, strict=True)
     target = np.array([targets[objective] for objective in objectives])
-    told = (target, objectives, groups, refusals, tuple(stops))
+    told = (target, np.array(distances), objectives, groups, refusals, tuple(stops))
     return Episode(np.array(times), np.array(qpos), np.array(commands), np.array(velocities), *told)
 
 
@@ -130,7 +134,7 @@ class SimulatedRobot:
         bundle: verified policies.
         model: their robot.
         config: settings of the controller.
-        seed: of the first velocities.
+        seed: of the first velocities, and of the scenes.
     """
 
     def __init__(self, bundle: Bundle, model: mujoco.MjModel, config: ServingConfig, seed: int) -> None:
@@ -140,11 +144,28 @@ class SimulatedRobot:
         self.actuators = [_actuator_of(model, joint.name) for joint in contract.joints]
         self.root = _root(model)  # the body that carries the joints' tree
         self._substeps = round(1.0 / (contract.control_rate * model.opt.timestep))
+        self._scenes = {objective.name: objective.scene for objective in bundle.manifest.objectives}
+        self._rng = np.random.default_rng((seed, 1))  # apart from the start's, which a scene must not change
+        self._set_scene(config.initial_objective)
         self.controller.activate(self._feed())
 
     def request(self, objective: str) -> Answer:
-        """Ask for an objective."""
+        """Ask for an objective, and put its scene before the robot."""
+        self._set_scene(objective)
         return self.controller.request(Request(objective), self._now)
+
+    def forward_velocity(self) -> float:
+        """Of the centre of mass, m/s: along the heading of a floating base, else along the world's x axis."""
+        velocity = self.data.subtree_linvel[self.root]
+        first = self.model.body_jntadr[self.root]
+        if first < 0 or self.model.jnt_type[first] != int(mujoco.mjtJoint.mjJNT_FREE):
+            return float(velocity[0])
+        heading = self.data.xmat[self.root].reshape(3, 3)[:2, 0]
+        return float(velocity[:2] @ heading / max(float(np.hypot(*heading)), 1e-6))
+
+    def distance(self) -> float:
+        """From the tool to its target, m; NaN for a robot without such sensors."""
+        return aim_error(self.model, self.data)
 
     def tick(self) -> Tick:
         """One control tick, and the physics until the next."""
@@ -157,6 +178,11 @@ class SimulatedRobot:
     @property
     def _now(self) -> Instant:
         return Instant(monotonic=self.data.time, ros=self.data.time)
+
+    def _set_scene(self, objective: str) -> None:
+        scene = self._scenes.get(objective)
+        if scene:
+            place(self.model, self.data, draw_scene(scene, self._rng))
 
     def _feed(self) -> Instant:
         readings = read(self.model, self.data, self.controller.contract)
@@ -189,6 +215,27 @@ def read(model: mujoco.MjModel, data: mujoco.MjData, contract: PolicyContract) -
         linear_velocity=sensors.get("linear_velocity"),
         sensors=sensors,
     )
+
+
+def place(model: mujoco.MjModel, data: mujoco.MjData, placement: Placement) -> None:
+    """Put hinges and slides where they shall be at once; the sensors then see them there.
+
+    Raises:
+        BundleError: the model has no such joint.
+    """
+    for name, (position, velocity) in placement.items():
+        index = mujoco.mj_name2id(model, int(mujoco.mjtObj.mjOBJ_JOINT), name)
+        if index < 0:
+            raise BundleError(f"the scene moves the joint '{name}', which the robot's MJCF lacks")
+        data.qpos[model.jnt_qposadr[index]], data.qvel[model.jnt_dofadr[index]] = position, velocity
+    mujoco.mj_forward(model, data)
+
+
+def aim_error(model: mujoco.MjModel, data: mujoco.MjData) -> float:
+    """From the sensor `tool` to the sensor `target`, m; NaN where they are not both."""
+    sensors = (mujoco.mj_name2id(model, int(mujoco.mjtObj.mjOBJ_SENSOR), name) for name in (TOOL, TARGET))
+    tool, target = (data.sensor(index).data if index >= 0 else np.full(1, np.nan) for index in sensors)
+    return float(np.linalg.norm(tool - target)) if tool.shape == target.shape else math.nan
 
 
 def _start(model: mujoco.MjModel, seed: int) -> mujoco.MjData:

@@ -16,7 +16,7 @@ from pgx_core.objectives.environment_suite import EnvironmentSuite
 from pgx_core.records import to_plain
 from pgx_core.report.data import Curve, MethodScores, ReportData, StageCost
 from pgx_core.run import Run
-from pgx_core.simulation.robot_model import compile_robot, standalone_mjcf
+from pgx_core.simulation.robot_model import compile_robot, scene_of, standalone_mjcf
 from pgx_core.training.methods import Method
 from pgx_core.types import Affinity, Partition, SurrogateSolution, TaylorResiduals, Transitions, load_record
 
@@ -37,7 +37,8 @@ def bundle_contents(run: Run) -> BundleContents:
     scores = load_record(MethodScores, run.path(f"evaluation/{run.served}.npz"))
     transitions = load_record(Transitions, run.path("transitions.npz"))
     population = run.population(run.trained(run.served))
-    contract = compile_robot(suite.robot).contract
+    robot = compile_robot(suite.robot)
+    contract = robot.contract
     n = len(run.suite.objectives)
     if run.config.groups_conditioned:
         contract = replace(contract, observation=(*contract.observation, ObservationTerm("objective", n)))
@@ -46,8 +47,8 @@ def bundle_contents(run: Run) -> BundleContents:
         name=run.suite.name,
         contract=contract,
         objectives=tuple(
-            ObjectiveContract(objective.name, dict(objective.command), names[label], float(score))
-            for objective, label, score in zip(suite.objectives, partition.labels, scores.scores, strict=True)
+            ObjectiveContract(o.name, dict(o.command), names[label], float(score), scene_of(robot, o.reset))
+            for o, label, score in zip(suite.objectives, partition.labels, scores.scores, strict=True)
         ),
         groups=tuple(
             GroupPolicy(
@@ -60,6 +61,7 @@ def bundle_contents(run: Run) -> BundleContents:
         seed=run.config.seed,
         rationale=_rationale(partition),
         robot_xml=standalone_mjcf(suite.robot),
+        randomization=suite.randomization,
     )
 
 

@@ -12,7 +12,7 @@ import tyro
 from pgx_core.errors import require_seed
 from pgx_core.files import atomic_path
 from pgx_core.play import Episode, load_model, play, ticks_of
-from pgx_core.report.render import plot_tracking, render_frames, write_gif
+from pgx_core.report.render import plot_distance, plot_tracking, render_frames, write_gif
 from pgx_core.serving import load_bundle
 from pgx_core.serving.manifest import BundleManifest
 
@@ -63,29 +63,37 @@ def gentle_schedule(manifest: BundleManifest) -> tuple[str, ...]:
 def _stretch(episode: Episode, start: int, end: int) -> str:
     """One objective's stretch in a line; where it commands a velocity, with that of its second half."""
     line = f"{episode.objectives[start]:<16} {episode.groups[start]}"
+    late = slice((start + end) // 2, end)
+    if not math.isnan(episode.distance[start]):
+        return f"{line}   {100.0 * float(np.mean(episode.distance[late])):.1f} cm from the target in the second half"
     if math.isnan(episode.target[start]):
         return line
-    achieved = float(np.mean(episode.velocity[(start + end) // 2 : end]))
+    achieved = float(np.mean(episode.velocity[late]))
     return f"{line}   commanded {episode.target[start]:6.2f} m/s   achieved {achieved:6.2f} m/s"
 
 
 def _draw(folder: Path, model: mujoco.MjModel, episode: Episode, rate: float) -> list[Path]:
-    """The film, and where velocities were commanded a plot of how they were met."""
+    """The film, and a plot of how velocities were met that were commanded, or targets that were to be reached."""
     every = max(1, round(rate / FRAMES_PER_SECOND))
-    captions = [
-        f"{name} ({group})" + ("" if math.isnan(target) else f"  {target:+.1f} m/s  now {velocity:+.1f}")
-        for name, group, target, velocity in zip(
-            episode.objectives, episode.groups, episode.target, episode.velocity, strict=True
-        )
-    ]
-    frames = render_frames(model, episode.qpos[::every], captions=captions[::every])
+    captions = [_caption(episode, tick) for tick in range(0, len(episode.times), every)]
+    frames = render_frames(model, episode.qpos[::every], captions=captions)
     write_gif(folder / "play.gif", frames, rate / every)
-    if np.isnan(episode.target).all():
-        return [folder / "play.gif"]
     numbers = {group: index for index, group in enumerate(dict.fromkeys(episode.groups))}
-    figure = plot_tracking(
-        episode.times, episode.target, episode.velocity, episode.objectives, [numbers[g] for g in episode.groups]
-    )
+    stretches = episode.objectives, [numbers[g] for g in episode.groups]
+    if not np.isnan(episode.distance).all():
+        figure = plot_distance(episode.times, episode.distance, *stretches)
+    elif not np.isnan(episode.target).all():
+        figure = plot_tracking(episode.times, episode.target, episode.velocity, *stretches)
+    else:
+        return [folder / "play.gif"]
     with atomic_path(folder / "tracking.png") as draft:
         figure.savefig(draft, dpi=150)
     return [folder / "play.gif", folder / "tracking.png"]
+
+
+def _caption(episode: Episode, tick: int) -> str:
+    """Who pursues what, and how well."""
+    line, target = f"{episode.objectives[tick]} ({episode.groups[tick]})", episode.target[tick]
+    if not math.isnan(episode.distance[tick]):
+        return f"{line}  {100.0 * episode.distance[tick]:.1f} cm away"
+    return line if math.isnan(target) else f"{line}  {target:+.1f} m/s  now {episode.velocity[tick]:+.1f}"

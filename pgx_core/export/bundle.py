@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from pgx_core import __version__
-from pgx_core.contract import ObjectiveContract, PolicyContract
+from pgx_core.contract import ObjectiveContract, PolicyContract, Randomization
 from pgx_core.errors import BundleError, ConfigError
 from pgx_core.export.card import model_card
 from pgx_core.export.onnx import export_policy, without_objective
@@ -32,6 +32,7 @@ from pgx_core.serving.manifest import (
     encode_manifest,
     sha256,
 )
+from pgx_core.serving.rehearsal import REHEARSAL_FILE
 from pgx_core.serving.switches import SWITCHES_FILE, SWITCHES_PICTURE
 
 ROBOT_FILE = "robot.xml"
@@ -62,6 +63,7 @@ class BundleContents:
     licence: str = "Apache-2.0"  # SPDX identifier
     robot_xml: str | None = None  # the robot's MJCF
     assets: Mapping[str, bytes] = field(default_factory=dict)  # further files by relative path: meshes of the MJCF
+    randomization: Randomization | None = None  # of the worlds in training
 
 
 def write_bundle(folder: Path, contents: BundleContents) -> Path:
@@ -120,7 +122,7 @@ def _fit(group: GroupPolicy, contents: BundleContents) -> GroupPolicy:
 
 
 def _extra_files(contents: BundleContents) -> dict[str, bytes]:
-    ours = {MANIFEST_FILE, GOLDEN_FILE, CARD_FILE, ROBOT_FILE, SWITCHES_FILE, SWITCHES_PICTURE}
+    ours = {MANIFEST_FILE, GOLDEN_FILE, CARD_FILE, ROBOT_FILE, SWITCHES_FILE, SWITCHES_PICTURE, REHEARSAL_FILE}
     reserved = {*ours, *(group.file for group in _groups(contents))}
     for name in contents.assets:
         path = Path(name)
@@ -158,6 +160,7 @@ def _describe(contents: BundleContents, extra: tuple[str, ...]) -> BundleManifes
         opset=OPSET,
         files=dict.fromkeys((GOLDEN_FILE, CARD_FILE, *(group.file for group in groups), *extra), ""),
         robot_file=None if contents.robot_xml is None else ROBOT_FILE,
+        randomization=contents.randomization,
     )
     check_manifest(manifest)
     try:

@@ -11,6 +11,7 @@ from typing import Literal
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from pgx_core.contract import Randomization as Randomization  # suites take it from here
 from pgx_core.errors import SuiteError
 from pgx_core.objectives.state import State
 
@@ -46,34 +47,6 @@ class Reset:
     # Hinge and slide joints that start anywhere between two values instead, by name: rad or m, rad/s or m/s.
     positions: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     velocities: Mapping[str, tuple[float, float]] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Randomization:
-    """How far worlds may be from the model, so that a policy does not rely on it. Pairs are (lowest, highest).
-
-    `variants` of the physics are drawn for a simulation, and its worlds take them in turn. A delay is drawn for each
-    episode, noise for each step.
-    """
-
-    friction: tuple[float, float] = (1.0, 1.0)  # of the model's values and those of the objective's Physics, > 0
-    mass: tuple[float, float] = (1.0, 1.0)
-    actuator_strength: tuple[float, float] = (1.0, 1.0)
-    variants: int = 16  # >= 1
-    delay: tuple[int, int] = (0, 0)  # control ticks until a command reaches the joints, >= 0, drawn per episode
-    noise: Mapping[str, float] = field(default_factory=dict)  # by observation source: adds U(-noise, noise), >= 0
-    push: float = 0.0  # speed that a floating base gains along x and y, m/s, else each joint, rad/s: U(-push, push)
-    push_interval: float = 4.0  # s between pushes of a world on average, > 0
-
-    def __post_init__(self) -> None:
-        for name in ("friction", "mass", "actuator_strength"):
-            lowest, highest = getattr(self, name)
-            _require(0.0 < lowest <= highest < math.inf, name, "0 < lowest <= highest", (lowest, highest))
-        _require(0 <= self.delay[0] <= self.delay[1], "delay", "0 <= lowest <= highest", self.delay)
-        _require(self.variants >= 1, "variants", "1 or more", self.variants)
-        _require(all(0.0 <= n < math.inf for n in self.noise.values()), "noise", "0 or more each", self.noise)
-        _require(0.0 <= self.push < math.inf, "push", "0 or more", self.push)
-        _require(self.push_interval > 0.0, "push_interval", "above 0", self.push_interval)
 
 
 @dataclass(frozen=True)
@@ -189,8 +162,3 @@ def check_names(suite: str, names: tuple[str, ...]) -> None:
     repeated = {name for name in names if names.count(name) > 1}
     if repeated:
         raise SuiteError(f"suite '{suite}': objective names must differ, '{sorted(repeated)[0]}' occurs twice")
-
-
-def _require(condition: bool, field_name: str, expected: str, came: object) -> None:
-    if not condition:
-        raise SuiteError(f"randomization.{field_name}: expected {expected}, got {came}")

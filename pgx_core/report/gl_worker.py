@@ -38,7 +38,8 @@ def _camera(model: mujoco.MjModel, data: mujoco.MjData, view: View) -> mujoco.Mj
     camera = mujoco.MjvCamera()
     camera.lookat[:] = root_x(model, data), root_y(model, data), view.centre_z
     camera.azimuth, camera.elevation = 90.0, -8.0
-    camera.distance = view.height / 2 / np.tan(np.radians(model.vis.global_.fovy) / 2)
+    # What is near looks large: the nearest part is to fit, not the middle.
+    camera.distance = view.depth + view.height / 2 / np.tan(np.radians(model.vis.global_.fovy) / 2)
     return camera
 
 

@@ -26,6 +26,7 @@ class View:
     centre_z: float  # height of the picture's centre
     height: float  # height of the whole picture
     ground_z: float
+    depth: float = 0.0  # how far the robot reaches towards the camera
 
 
 def frame_view(model: mujoco.MjModel, qpos: Float[np.ndarray, "T nq"], aspect: float) -> View:
@@ -36,18 +37,19 @@ def frame_view(model: mujoco.MjModel, qpos: Float[np.ndarray, "T nq"], aspect: f
         qpos: poses.
         aspect: width over height of the picture.
     """
-    data, low, high, reach = mujoco.MjData(model), np.inf, -np.inf, 0.0
+    data, low, high, reach, depth = mujoco.MjData(model), np.inf, -np.inf, 0.0, 0.0
     solid = robot_geoms(model)
     for pose in qpos:
         place(model, data, pose)
         centres, radii = data.geom_xpos[solid], model.geom_rbound[solid]
         low, high = min(low, (centres[:, 2] - radii).min()), max(high, (centres[:, 2] + radii).max())
+        depth = max(depth, float((root_y(model, data) - centres[:, 1] + radii).max()))
         reach = max(reach, (np.abs(centres[:, 0] - root_x(model, data)) + radii).max())
     planes = np.flatnonzero(model.geom_type == SHAPES.mjGEOM_PLANE)
     ground = float(data.geom_xpos[planes[0], 2]) if len(planes) else float(low)
     top, bottom = max(high, ground), min(low, ground)
     height = max(1.25 * (top - bottom), 2.2 * reach / aspect)
-    return View(bottom - 0.12 * height + height / 2, float(height), ground)
+    return View(bottom - 0.12 * height + height / 2, float(height), ground, depth)
 
 
 def robot_geoms(model: mujoco.MjModel) -> np.ndarray:

@@ -16,6 +16,7 @@ import matplotlib
 import mujoco
 import numpy as np
 from jaxtyping import Float
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
@@ -25,6 +26,7 @@ from pgx_core.files import write_file
 from pgx_core.report.labels import group_colour
 from pgx_core.report.painter import paint_frames
 
+NEAR = 2.0  # cm: a tool so near its target is there
 GIF_LIMIT = 3_000_000  # bytes
 GIF_COLOURS = (128, 64, 32, 16)  # palette sizes to try until the file fits
 
@@ -159,25 +161,65 @@ def plot_tracking(
         objective_names: the objective at each time.
         groups: index of the group that serves it at each time.
     """
-    figure = Figure(figsize=(7.2, 3.4), layout="constrained")
+    figure, axes = _stretches_figure(times, objective_names, groups)
+    axes.plot(times, commanded, color="#333333", linestyle="--", linewidth=1.5, label="commanded")
+    axes.plot(times, achieved, color="#0072B2", linewidth=1.8, label="achieved")
+    axes.margins(x=0, y=0.15)
+    axes.set_ylabel("velocity, m/s")
+    _legend(figure, axes, groups)
+    return figure
+
+
+def plot_distance(
+    times: Float[np.ndarray, "T"],
+    distance: Float[np.ndarray, "T"],
+    objective_names: Sequence[str],
+    groups: Sequence[int],
+) -> Figure:
+    """Distance of the tool from its target over time, on a logarithmic axis; see `plot_tracking`.
+
+    Args:
+        times: s.
+        distance: m.
+        objective_names: the objective at each time.
+        groups: index of the group that serves it at each time.
+    """
+    figure, axes = _stretches_figure(times, objective_names, groups)
+    axes.plot(times, 100.0 * distance, color="#0072B2", linewidth=1.8, label="from tool to target")
+    axes.axhline(NEAR, color="#333333", linestyle="--", linewidth=1.2, label=f"{NEAR:g} cm")
+    axes.set_yscale("log")
+    axes.set_yticks([0.1, 1, 10, 100], ["0.1", "1", "10", "100"])
+    low, high = axes.get_ylim()
+    axes.set_ylim(max(low, 0.1), 2.5 * high)  # room for the names
+    axes.margins(x=0)
+    axes.set_ylabel("distance, cm")
+    _legend(figure, axes, groups)
+    return figure
+
+
+def _stretches_figure(
+    times: Float[np.ndarray, "T"], objective_names: Sequence[str], groups: Sequence[int]
+) -> tuple[Figure, Axes]:
+    """Axes over time, each stretch of one objective named, and shaded in its group's colour."""
+    stretches = objective_stretches(objective_names)
+    figure = Figure(figsize=(max(7.2, 1.1 * len(stretches)), 3.4), layout="constrained")
     FigureCanvasAgg(figure)
-    axes = figure.add_subplot()
-    for start, end in objective_stretches(objective_names):
+    axes: Axes = figure.add_subplot()
+    for start, end in stretches:
         left, right = times[start], times[min(end, len(times) - 1)]
         axes.axvspan(left, right, color=group_colour(groups[start]), alpha=0.45, linewidth=0)
         axes.axvline(left, color="white", linewidth=1)
         words: dict[str, Any] = {"ha": "center", "va": "top", "fontsize": 8}
         axes.text((left + right) / 2, 0.98, objective_names[start], transform=axes.get_xaxis_transform(), **words)
-    axes.plot(times, commanded, color="#333333", linestyle="--", linewidth=1.5, label="commanded")
-    axes.plot(times, achieved, color="#0072B2", linewidth=1.8, label="achieved")
-    axes.margins(x=0, y=0.15)
     axes.set_xlabel("time, s")
-    axes.set_ylabel("velocity, m/s")
     axes.spines[["top", "right"]].set_visible(False)
+    return figure, axes
+
+
+def _legend(figure: Figure, axes: Axes, groups: Sequence[int]) -> None:
     patches = [Patch(color=group_colour(g), alpha=0.45, label=f"group {g}") for g in sorted(set(groups))]
     handles = [*axes.get_lines()[-2:], *patches]
     figure.legend(handles=handles, loc="outside lower left", ncols=6, frameon=False, fontsize=9)
-    return figure
 
 
 def objective_stretches(objective_names: Sequence[str]) -> list[tuple[int, int]]:

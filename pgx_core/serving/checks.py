@@ -79,7 +79,18 @@ def _manifest_faults(manifest: BundleManifest) -> Iterator[str]:
     for file in (GOLDEN_FILE, CARD_FILE, *(group.file for group in manifest.groups), manifest.robot_file):
         if file is not None and file not in manifest.files:
             yield f"file '{file}' has no checksum"
+    for objective in manifest.objectives:
+        yield from (f"objective '{objective.name}': {fault}" for fault in _scene_faults(objective, contract))
     yield from _contract_faults(contract, len(manifest.objectives))
+
+
+def _scene_faults(objective: ObjectiveContract, contract: PolicyContract) -> Iterator[str]:
+    for name in {joint.name for joint in contract.joints} & objective.scene.keys():
+        yield f"its scene moves the commanded joint '{name}'"
+    for name, start in objective.scene.items():
+        for lowest, highest in (start.position, start.velocity):
+            if not -math.inf < lowest <= highest < math.inf:
+                yield f"scene joint '{name}': expected lowest <= highest, got {lowest} and {highest}"
 
 
 def _contract_faults(contract: PolicyContract, n_objectives: int) -> Iterator[str]:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
-from pgx_core.contract import ObjectiveContract, PolicyContract
-from pgx_core.errors import BundleError, ConfigError
+from pgx_core.contract import ObjectiveContract, PolicyContract, Randomization
+from pgx_core.errors import BundleError, ConfigError, SuiteError
 from pgx_core.records import from_plain, parse_json, to_json, to_plain
 
 SCHEMA_VERSION = 2
@@ -43,6 +43,7 @@ class BundleManifest:
     opset: int
     files: dict[str, str]  # SHA-256 of every file in the bundle but bundle.json
     robot_file: str | None = None  # the robot's MJCF, one of `files`
+    randomization: Randomization | None = None  # of the worlds it was trained in; None: they were all the model
     digest: str = ""  # SHA-256 of everything above
 
     @property
@@ -67,8 +68,12 @@ def encode_manifest(manifest: BundleManifest) -> str:
     Raises:
         ConfigError: a field has the wrong type, or a number is not finite.
     """
-    plain = to_plain(from_plain(BundleManifest, to_plain(replace(manifest, digest="")), MANIFEST_FILE))
-    return to_json(plain | {"digest": sha256(to_json(plain).encode())})
+    return _seal(to_plain(from_plain(BundleManifest, to_plain(manifest), MANIFEST_FILE)))
+
+
+def _seal(plain: dict[str, Any]) -> str:
+    unsealed = to_json(plain | {"digest": ""})
+    return to_json(plain | {"digest": sha256(unsealed.encode())})
 
 
 def decode_manifest(text: str) -> BundleManifest:
@@ -85,8 +90,8 @@ def decode_manifest(text: str) -> BundleManifest:
                 f"{MANIFEST_FILE}: expected schema_version {SCHEMA_VERSION}, got {schema!r}: use the pgx that wrote it"
             )
         manifest = from_plain(BundleManifest, plain, MANIFEST_FILE)
-        altered = encode_manifest(manifest) != text
-    except ConfigError as error:
+        altered = _seal(plain) != text  # what was written, not what is read: an older bundle lacks newer fields
+    except (ConfigError, SuiteError) as error:
         raise BundleError(str(error)) from error
     if altered:
         raise BundleError(f"{MANIFEST_FILE} was altered after it was written: export the bundle again")

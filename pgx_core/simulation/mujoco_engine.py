@@ -71,6 +71,13 @@ class MujocoEngine:
         state = torch.from_numpy(self._state).float()
         return state[:, 1 : 1 + nq], state[:, 1 + nq : 1 + nq + nv], torch.from_numpy(self._sensordata).float()
 
+    def trace(
+        self,
+    ) -> tuple[Float[np.ndarray, "W S nq"], Float[np.ndarray, "W S nv"], Float[np.ndarray, "W S sensors"]]:
+        """qpos, qvel and sensordata after each physics step of the last control step; overwritten by the next."""
+        nq, nv = self.robot.model.nq, self.robot.model.nv
+        return self._states[..., 1 : 1 + nq], self._states[..., 1 + nq : 1 + nq + nv], self._sensors
+
     def snapshot(self) -> dict[str, Tensor]:
         """See Engine."""
         return {

@@ -9,9 +9,9 @@ from typing import Literal
 import mujoco
 import numpy as np
 
-from pgx_core.contract import SENSOR_PREFIX, SOURCES, JointContract, ObservationTerm, PolicyContract
+from pgx_core.contract import SENSOR_PREFIX, SOURCES, JointContract, JointStart, ObservationTerm, PolicyContract
 from pgx_core.errors import SuiteError
-from pgx_core.objectives.objective import Physics, Robot
+from pgx_core.objectives.objective import Physics, Reset, Robot
 
 # Observations of the base: the sensor each is read from, and its size.
 BASE_SENSORS = {
@@ -80,6 +80,19 @@ def standalone_mjcf(robot: Robot) -> str | None:
     spec = mujoco.MjSpec.from_file(str(robot.mjcf))
     files = [item.file for item in (*spec.meshes, *spec.textures, *spec.hfields, *spec.skins)]
     return None if any(files) else str(spec.to_xml())
+
+
+def scene_of(robot: RobotModel, reset: Reset) -> dict[str, JointStart]:
+    """Where an objective puts what is not the robot: the joints of bodies in whose tree nothing is driven."""
+    model = robot.model
+    driven = set(model.body_rootid[model.jnt_bodyid[model.actuator_trnid[:, 0]]])
+    scene = {}
+    for name in dict.fromkeys([*reset.positions, *reset.velocities]):
+        joint = model.joint(name)
+        if model.body_rootid[joint.bodyid[0]] not in driven:
+            home = float(robot.home_qpos[joint.qposadr[0]])
+            scene[name] = JointStart(reset.positions.get(name, (home, home)), reset.velocities.get(name, (0.0, 0.0)))
+    return scene
 
 
 def vary_physics(model: mujoco.MjModel, physics: Physics) -> mujoco.MjModel:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import mujoco
 import numpy as np
@@ -119,6 +119,18 @@ class Simulation:
             self._reset(ended)
             observations = self._observe(*self._engine.read())
         return Step(observations, final, rewards, scores, terminated, truncated, diverged, torch.zeros_like(diverged))
+
+    def trace(
+        self,
+    ) -> tuple[Float[np.ndarray, "W S nq"], Float[np.ndarray, "W S nv"], Float[np.ndarray, "W S sensors"]]:
+        """Every physics step of the last control step, ends of episodes included: see MujocoEngine.trace.
+
+        Raises:
+            ConfigError: another engine runs the worlds.
+        """
+        traced = isinstance(self._engine, MujocoEngine)
+        require(traced, "simulation.backend", "mujoco, which keeps every physics step", type(self._engine).__name__)
+        return cast(MujocoEngine, self._engine).trace()
 
     def state_dict(self) -> dict[str, Any]:
         """Everything `load_state_dict` needs to continue bit for bit."""

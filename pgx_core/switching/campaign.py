@@ -26,6 +26,7 @@ from pgx_core.play import load_model
 from pgx_core.records import from_plain, parse_json, to_json
 from pgx_core.serving import Bundle, load_bundle
 from pgx_core.serving.manifest import CARD_FILE, sha256
+from pgx_core.serving.rehearsal import REHEARSAL_FILE
 from pgx_core.serving.switches import SWITCHES_FILE, SWITCHES_PICTURE, SwitchMatrix, SwitchPair
 from pgx_core.switching.measure import Pair, Reference, matrix_of, measure_pair, measure_reference
 from pgx_core.switching.trial import SwitchConfig
@@ -127,7 +128,7 @@ def _in_worker(pair: Pair) -> SwitchPair:
 
 def _key(bundle: Bundle, model: mujoco.MjModel, config: SwitchConfig) -> str:
     """What the figures depend on: the settings, the physics, and every file but what this adds."""
-    added = (CARD_FILE, SWITCHES_FILE, SWITCHES_PICTURE)
+    added = (CARD_FILE, SWITCHES_FILE, SWITCHES_PICTURE, REHEARSAL_FILE)
     files = {name: digest for name, digest in bundle.manifest.files.items() if name not in added}
     buffer = np.zeros(mujoco.mj_sizeModel(model), np.uint8)
     mujoco.mj_saveModel(model, None, buffer)

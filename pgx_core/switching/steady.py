@@ -13,6 +13,7 @@ from jaxtyping import Float
 from pgx_core.play import SimulatedRobot
 
 WINDOW_S = 1.0  # s over which signals are averaged: some strides
+ARRIVED = 0.02  # m: a tool so near its target is there
 LEAST_SPREAD = 0.1  # m/s, rad/s, m or rad: smaller differences are none
 SLACK = 1.25  # how much further from the mean than ever seen in the references still counts as steady
 
@@ -27,11 +28,18 @@ class Steady:
 
 
 def signals(robot: SimulatedRobot) -> Float[np.ndarray, "C"]:
-    """The root body's velocity in its own frame (rad/s, m/s) and height (m); of a robot that stands fast its joints."""
+    """The root body's velocity in its own frame (rad/s, m/s) and height (m); of a robot that stands fast its joints.
+
+    Where there is a target the joints go where it is, so what counts is how far the tool is from it.
+    """
     velocity = np.zeros(6)
     mujoco.mj_objectVelocity(robot.model, robot.data, int(mujoco.mjtObj.mjOBJ_BODY), robot.root, velocity, 1)
     base = np.append(velocity, robot.data.xpos[robot.root, 2])
-    return base if robot.model.body_jntnum[robot.root] else np.append(base, joint_positions(robot))
+    if robot.model.body_jntnum[robot.root]:
+        return base
+    distance = robot.distance()
+    # Scaled so that ARRIVED weighs as much as the least spread of the others.
+    return np.append(base, joint_positions(robot) if math.isnan(distance) else distance * LEAST_SPREAD / ARRIVED)
 
 
 def joint_positions(robot: SimulatedRobot) -> Float[np.ndarray, "J"]:

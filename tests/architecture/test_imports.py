@@ -42,8 +42,9 @@ LAYERS = {
     "errors": layer(),
     "records": layer("errors"),
     "files": layer("errors"),
-    "contract": layer(),
+    "contract": layer("errors"),
     "observation": layer("contract", "numpy"),
+    "scene": layer("contract", "numpy"),
     # Values between stages. Not for the robot: the shape annotations need jaxtyping.
     "types": layer("errors files", "numpy jaxtyping"),
     # Environments that bring their own rewards, and the packages they come in.
@@ -101,9 +102,14 @@ LAYERS = {
         "numpy torch scipy sklearn matplotlib jaxtyping",
     ),
     # A bundle on its simulated robot, through what the real one has: hence neither torch nor our simulation.
-    "play": layer("serving contract observation errors", "numpy mujoco jaxtyping"),
+    "play": layer("scene serving contract observation errors", "numpy mujoco jaxtyping"),
     # Switches of such a robot, tried by the thousand.
     "switching": layer("play serving contract errors records files", "numpy scipy mujoco tqdm jaxtyping"),
+    # Its policies on the suite's worlds, in batches: rewards play no part, but ends of episodes do.
+    "rehearsal": layer(
+        "play switching.steady serving simulation objectives observation contract errors",
+        "numpy torch mujoco jaxtyping",
+    ),
     "commands.switch_matrix": layer("switching serving report.switches export.amend", "tyro"),
     "commands.play": layer("play serving report.render errors files", "numpy mujoco tyro"),
     # One module per command. `verify` reaches serving directly, so that it runs on a robot.

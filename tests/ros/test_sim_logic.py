@@ -14,6 +14,7 @@ from pgx_sim.robot import RobotConfig, SimulatedRobot
 from pgx_sim.world import World, open_world
 
 from pgx_core.errors import BundleError, ConfigError, PgxError
+from pgx_core.objectives.arm import ARM
 from pgx_core.objectives.suites import RUNNER, SLIDER
 
 TOPICS = (JOINT_STATES, "imu", CLOCK)
@@ -188,3 +189,19 @@ def test_a_world_that_cannot_be_opened_says_so(bundle: str, mjcf: str, error: ty
 def test_the_bundle_gives_joints_and_rate(runner_bundle: Path) -> None:
     world = open_world(str(runner_bundle), "")
     assert world.control_rate == 25.0 and world.joints[0] == "hind_hip" and world.command_type == "position"
+
+
+def test_a_target_is_moved_by_name_and_stays_there_after_a_reset() -> None:
+    model = mujoco.MjModel.from_xml_path(str(ARM.mjcf))
+    joints = [model.joint(int(joint)).name for joint in model.actuator_trnid[:, 0]]
+    world = World(model, joints, ARM.control_rate, {"target_x": (0.2, 0.0)})
+    robot = SimulatedRobot(world, RobotConfig())
+    before = world.read()
+    assert before.named["target"] == pytest.approx([0.3, -0.13, 0.35])  # 0.1 m beside its axis
+    assert robot.place({"target_y": (0.4, 0.0), "target_turn": (0.0, 1.5)}) == ""
+    assert world.read().named["target"] == pytest.approx([0.3, 0.4, 0.35])
+    assert (world.read().positions == before.positions).all()
+    robot.reset()
+    assert world.read().named["target"] == pytest.approx([0.3, 0.4, 0.35])
+    for scene in ({"elbow_joint": (0.0, 0.0)}, {"nowhere": (0.0, 0.0)}, {"target_x": (float("nan"), 0.0)}):
+        assert "scene: expected" in robot.place(scene)

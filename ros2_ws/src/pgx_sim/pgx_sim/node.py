@@ -10,6 +10,7 @@ from pgx_policy_server.metronome import WallMetronome
 from pgx_policy_server.parameters import Row, declare, read
 from pgx_policy_server.spinning import run
 from rclpy.node import Node
+from sensor_msgs.msg import JointState
 from std_msgs.msg import String
 from std_srvs.srv import Trigger
 
@@ -33,6 +34,9 @@ SLOW = 0.95  # of the wanted real-time factor
 PARAMETERS = (
     Row("bundle_path", "", "Folder of the bundle whose robot this is.", read_only=True),
     Row("mjcf", "", "Another MJCF of that robot, or of a robot without a bundle.", read_only=True),
+    Row(
+        "objective", "", "Objective whose scene is drawn at the start; the bundle's first where empty.", read_only=True
+    ),
     Row("command_out_type", "forward", "Message of the commands: forward, trajectory, joint_state.", read_only=True),
     Row("controller", "forward_position_controller", "Controller that takes the commands.", read_only=True),
     Row("sensor_rate", 0.0, "Hz; 0: 4 per control tick, at most the physics rate.", 0.0, 10000.0, read_only=True),
@@ -49,7 +53,7 @@ class SimNode:
         self.node = Node("pgx_sim")
         declare(self.node, PARAMETERS)
         values = read(self.node, PARAMETERS)
-        world = open_world(values["bundle_path"], values["mjcf"])
+        world = open_world(values["bundle_path"], values["mjcf"], values["objective"])
         self._robot = SimulatedRobot(world, RobotConfig(values["sensor_rate"], values["command_timeout_s"]))
         self._wanted = values["real_time_factor"]
         self._viewer = _open_viewer(world) if values["viewer"] else None
@@ -81,6 +85,7 @@ class SimNode:
         node = self.node
         node.create_service(Trigger, "~/reset", self._on_reset)
         node.create_subscription(String, "~/inject", self._on_inject_text, 10)
+        node.create_subscription(JointState, "~/scene", self._on_scene, 10)
         if InjectFault:
             node.create_service(InjectFault, "~/inject_fault", self._on_inject)
         node.create_timer(1.0, self._diagnose)
@@ -97,6 +102,17 @@ class SimNode:
         self._robot.reset()
         response.success = True
         return response
+
+    def _on_scene(self, message: JointState) -> None:
+        """Joints that nothing drives, by name; velocities may lack, and are then 0."""
+        velocities = message.velocity or [0.0] * len(message.name)
+        if len(message.name) == len(message.position) == len(velocities):
+            values = zip(message.position, velocities, strict=True)
+            refusal = self._robot.place(dict(zip(message.name, values, strict=True)))
+        else:
+            refusal = "scene: expected a position for every name, and a velocity for every one or none"
+        if refusal:
+            self.node.get_logger().warning(refusal)
 
     def _on_inject(self, request: object, response: object) -> object:
         response.reason = self._inject(Fault(request.kind, request.target, request.value, request.duration))

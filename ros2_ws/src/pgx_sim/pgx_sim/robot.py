@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pgx_core.errors import ConfigError, require
+from pgx_core.scene import Placement
 from pgx_sim.faults import CLOCK, IMU, JOINT_STATES, ODOM, Fault, Faults, Reading
 from pgx_sim.world import ACCELERATION, BASE_SENSORS, World
 
@@ -108,6 +109,15 @@ class SimulatedRobot:
                 self._faults.clear()
             elif fault.kind == "clock_back":
                 self._behind += round(NANO * fault.value)
+        return ""
+
+    def place(self, scene: Placement) -> str:
+        """Move what is not the robot: a target; the answer is why not, empty if it is done."""
+        with self._lock:
+            try:
+                self._world.place(scene)
+            except ConfigError as error:
+                return str(error)
         return ""
 
     def reset(self) -> None:

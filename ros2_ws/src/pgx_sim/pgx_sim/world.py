@@ -10,8 +10,10 @@ import mujoco
 import numpy as np
 
 from pgx_core.errors import BundleError, ConfigError
-from pgx_core.play import load_model
+from pgx_core.play import load_model, place
+from pgx_core.scene import Placement, draw_scene
 from pgx_core.serving import load_bundle
+from pgx_core.serving.checks import find_objective
 
 AXES = ("x", "y", "z")
 ACCELERATION = "linear_acceleration"  # the sensor's name in the MJCF, an accelerometer
@@ -37,15 +39,19 @@ class World:
         model: the robot.
         joints: the commanded ones, in the order of commands and readings.
         control_rate: of the policy, Hz; 0 where none is known.
+        scene: where joints of what is not the robot stand at home.
     """
 
-    def __init__(self, model: mujoco.MjModel, joints: Sequence[str], control_rate: float = 0.0) -> None:
+    def __init__(
+        self, model: mujoco.MjModel, joints: Sequence[str], control_rate: float = 0.0, scene: Placement | None = None
+    ) -> None:
         self.model, self.data = model, mujoco.MjData(model)
         self.joints = tuple(joints)
         self.control_rate = control_rate
         ids = [model.joint(name).id for name in joints]
         self._actuators = np.array([list(model.actuator_trnid[:, 0]).index(joint) for joint in ids])
         self._qpos, self._qvel = model.jnt_qposadr[ids], model.jnt_dofadr[ids]
+        self._scene = scene or {}
         self._stiffness = model.actuator_biasprm[:, 1].copy()
         self._base = _Base(model, self._qvel)
         self._sensors = {model.sensor(i).name: self.data.sensor(i).data for i in range(model.nsensor)}
@@ -73,6 +79,24 @@ class World:
             mujoco.mj_resetData(model, data)
         self.command(data.qpos[self._qpos] if self.command_type == "position" else np.zeros(len(self.joints)))
         mujoco.mj_forward(model, data)
+        place(model, data, self._scene)
+
+    def place(self, scene: Placement) -> None:
+        """Move what is not the robot, now and whenever it is put back.
+
+        Raises:
+            ConfigError: a joint is unknown, commanded, or neither hinge nor slide, or a value is not finite.
+        """
+        kinds = (int(mujoco.mjtJoint.mjJNT_HINGE), int(mujoco.mjtJoint.mjJNT_SLIDE))
+        joints = [self.model.joint(i) for i in range(self.model.njnt) if self.model.jnt_type[i] in kinds]
+        free = [joint.name for joint in joints if joint.name not in self.joints]
+        for joint, values in scene.items():
+            if joint not in free:
+                raise ConfigError(f"scene: expected joints that nothing drives ({', '.join(free)}), got '{joint}'")
+            if not np.isfinite(values).all():
+                raise ConfigError(f"scene: expected finite values, got {values} for '{joint}'")
+        self._scene = {**self._scene, **scene}
+        place(self.model, self.data, scene)
 
     def command(self, values: np.ndarray) -> None:
         """Give the actuators new targets [joints]; they follow them until the next."""
@@ -143,8 +167,10 @@ class _Base:
         return change
 
 
-def open_world(bundle_path: str, mjcf: str) -> World:
+def open_world(bundle_path: str, mjcf: str, objective: str = "") -> World:
     """The robot of a bundle, of a bundle with another MJCF, or of an MJCF alone.
+
+    A bundle's scene is drawn for `objective`, else for its first one.
 
     Raises:
         BundleError: the bundle or the MJCF is unusable, or they do not fit each other.
@@ -154,7 +180,9 @@ def open_world(bundle_path: str, mjcf: str) -> World:
         bundle = load_bundle(bundle_path)
         contract = bundle.manifest.contract
         model = load_model(bundle, Path(mjcf) if mjcf else None)
-        return World(model, [joint.name for joint in contract.joints], contract.control_rate)
+        first = find_objective(bundle.manifest, objective) if objective else bundle.manifest.objectives[0]
+        scene = draw_scene(first.scene, np.random.default_rng())
+        return World(model, [joint.name for joint in contract.joints], contract.control_rate, scene)
     if not mjcf:
         raise ConfigError("expected the parameter bundle_path (a bundle with its robot) or mjcf (a robot), got neither")
     try:
