@@ -9,7 +9,7 @@ import tyro
 
 from pgx_core.comparison.findings import figures_json, find, table
 from pgx_core.comparison.plots import save_plots
-from pgx_core.comparison.seeds import EVERY_METHOD, open_seeds, train_seeds
+from pgx_core.comparison.seeds import EVERY_METHOD, train_seeds
 from pgx_core.files import write_file
 from pgx_core.objectives.loading import short_name
 from pgx_core.run import RunConfig
@@ -34,8 +34,7 @@ def main(
         config: settings of every run, as of `pgx train`.
     """
     folder = out or Path("runs") / f"compare_{short_name(suite)}"
-    runs = open_seeds(folder, suite, config, seeds)
-    train_seeds(runs, workers)
+    runs = train_seeds(folder, suite, config, seeds, workers)
     findings = find(runs)
     if json is not None:
         write_file(json, figures_json(findings))

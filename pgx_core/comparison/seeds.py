@@ -37,44 +37,40 @@ EVERY_METHOD = RunConfig(compare=COMPARED, training=TrainingConfig(simulation=Si
 LAST_STAGE = "evaluation"
 
 
-def open_seeds(folder: Path, reference: str, config: RunConfig, count: int) -> tuple[Run, ...]:
-    """Start or continue `count` runs that differ in their seed alone: `seed_0`, `seed_1` ... in `folder`.
+def train_seeds(
+    folder: Path, reference: str, config: RunConfig, count: int, workers: int = 1, stop: str = LAST_STAGE
+) -> tuple[Run, ...]:
+    """Bring runs that differ in their seed alone to the end of one stage; what is finished is not done again.
 
     Args:
-        folder: of the comparison.
+        folder: where they lie, as `seed_0`, `seed_1` ...; more can be added later.
         reference: the suite, as on the command line.
         config: of every run; its seed is the first one's.
         count: number of seeds, >= 2: one has no interval.
-
-    Raises:
-        SuiteError: the suite is unusable.
-        ConfigError: the settings do not fit it, or `count` is too small.
-        RunError: the folder holds runs with other settings, or cannot be written.
-    """
-    require(count >= 2, "seeds", "2 or more", count)
-    seeds = range(config.seed, config.seed + count)
-    return tuple(open_run(folder / f"seed_{seed}", reference, replace(config, seed=seed)) for seed in seeds)
-
-
-def train_seeds(runs: tuple[Run, ...], workers: int = 1, stop: str = LAST_STAGE) -> None:
-    """Bring every run to the end of one stage; what is finished is not done again.
-
-    Args:
-        runs: opened runs.
         workers: runs side by side, >= 1, each in a process of its own if more than 1. A script that asks for more
             needs the usual `if __name__ == "__main__":`.
         stop: the last stage.
 
     Raises:
-        ConfigError: `workers` is out of range.
-        RunError: a training diverged, a worker was killed, or a folder cannot be written.
+        SuiteError: the suite is unusable.
+        ConfigError: the settings do not fit it, or a number is out of range.
+        RunError: the folder holds runs with other settings, a training diverged, a worker was killed, or a folder
+            cannot be written.
     """
+    require(count >= 2, "seeds", "2 or more", count)
     require(workers >= 1, "workers", "1 or more", workers)
+    seeds = range(config.seed, config.seed + count)
+    runs = tuple(open_run(folder / f"seed_{seed}", reference, replace(config, seed=seed)) for seed in seeds)
+    if workers > 1:
+        _side_by_side(runs, workers, stop)
+    else:
+        for run in runs:
+            _finish(run.folder, stop)
+    return runs
+
+
+def _side_by_side(runs: tuple[Run, ...], workers: int, stop: str) -> None:
     folders = [run.folder for run in runs]
-    if workers == 1:
-        for folder in folders:
-            _finish(folder, stop)
-        return
     os.environ.setdefault("TQDM_DISABLE", "1")  # bars of several processes would overwrite each other
     # Spawned: a forked process inherits locks of torch's threads, and the pipes that tell others of our end.
     context = multiprocessing.get_context("spawn")
