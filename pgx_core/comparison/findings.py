@@ -25,7 +25,7 @@ class Row:
     score: Interval  # interquartile mean over seeds and objectives
     success: Interval | None  # mean share of episodes that succeeded; None where the suite reports none
     beats: Interval | None  # probability that it beats the best single policy on an objective; None for that one itself
-    parameters: int  # actor parameters of all its policies, mean over seeds
+    parameters: int  # actor parameters of all its policies, median over seeds
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ def _row(method: Method, found: list[MethodScores], base: np.ndarray | None) -> 
         estimate(interquartile_mean, scores),
         None if np.isnan(successes).any() else estimate(mean, successes),
         None if base is None else estimate(improvement, scores, base),
-        round(np.mean([each.parameters for each in found])),
+        int(np.median([each.parameters for each in found])),
     )
 
 

@@ -10,7 +10,7 @@ from pgx_core.comparison.statistics import Interval, estimate, gain, improvement
 
 RNG = np.random.default_rng(3)
 SCORES = RNG.normal(0.0, 1.0, (5, 8))
-BASE = RNG.normal(0.4, 1.0, (4, 8))  # another number of seeds
+BASE = RNG.normal(0.4, 1.0, (5, 8))
 
 
 def _slow_interquartile_mean(scores: np.ndarray) -> float:
