@@ -16,7 +16,6 @@ from pgx_core.types import Partition, load_record
 
 def main(
     seeds: int = 10,
-    workers: int = 2,
     folder: Path = Path("runs/compare_signs"),
     json: Path | None = None,
 ) -> None:
@@ -24,11 +23,10 @@ def main(
 
     Args:
         seeds: seeds 0, 1, ...
-        workers: runs side by side.
         folder: run folders, shared with `pgx compare signs`.
         json: where to write the figures.
     """
-    runs = train_seeds(folder, "signs", EVERY_METHOD, seeds, workers, stop="clustering")
+    runs = train_seeds(folder, "signs", EVERY_METHOD, seeds, stop="clustering")
     correct = 0
     for seed, run in enumerate(runs):
         partition = load_record(Partition, run.path("partition.npz"))

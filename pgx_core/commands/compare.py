@@ -19,22 +19,20 @@ def main(
     suite: tyro.conf.Positional[str],
     out: Path | None = None,
     seeds: int = 5,
-    workers: int = 1,
     json: Path | None = None,
     config: Annotated[RunConfig, tyro.conf.arg(name="")] = EVERY_METHOD,
 ) -> None:
-    """Does grouping pay on a suite? Train every method on several seeds at equal steps; the same command resumes.
+    """Does grouping pay on a suite? Train every method on several seeds at equal steps. The same command resumes.
 
     Args:
         suite: name of an embedded suite (see `pgx suites`), or FILE.py:VARIABLE.
         out: folder of the plots and of one run per seed; runs/compare_SUITE where not given.
-        seeds: how many, 2 or more; the first is --seed.
-        workers: seeds trained side by side.
+        seeds: how many, 2 or more; the first is --seed. More can be added later.
         json: file for the figures, flat.
         config: settings of every run, as of `pgx train`.
     """
     folder = out or Path("runs") / f"compare_{short_name(suite)}"
-    runs = train_seeds(folder, suite, config, seeds, workers)
+    runs = train_seeds(folder, suite, config, seeds)
     findings = find(runs)
     if json is not None:
         write_file(json, figures_json(findings))

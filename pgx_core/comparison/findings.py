@@ -16,6 +16,12 @@ from pgx_core.run import Run
 from pgx_core.training.methods import Method, is_conditioned, is_single
 from pgx_core.types import Partition, load_record
 
+NOTE = (
+    "IQM: interquartile mean over seeds and objectives. Intervals: 95% bootstrap; those in the table are stratified by "
+    "objective, that of the difference draws whole seeds, since a seed can be good or bad as a whole. Parameters: of "
+    "all of a method's actors, median over seeds."
+)
+
 
 @dataclass(frozen=True)
 class Row:
@@ -39,7 +45,7 @@ class Findings:
     rows: tuple[Row, ...]
     served: Method
     best_single: Method | None  # that sees no more than the served policies do; None if none was compared
-    gain: Interval | None  # of the served groups over it, in interquartile mean
+    gain: Interval | None  # of the served groups over it, in interquartile mean; whole seeds drawn
 
     def row(self, method: Method) -> Row:
         """A method's row."""
@@ -69,7 +75,7 @@ def find(runs: tuple[Run, ...]) -> Findings:
         ),
         served=first.served,
         best_single=best,
-        gain=estimate(gain, scores[first.served], scores[best]) if best else None,
+        gain=estimate(gain, scores[first.served], scores[best], whole_seeds=True) if best else None,
     )
 
 
@@ -101,7 +107,7 @@ def sentence(findings: Findings) -> str:
         f"{judge(found.low, found.high)}: at {short_number(findings.steps)} environment steps each and "
         f"{len(findings.seeds)} seeds, {look(served.method).label} score {decimal(served.score.value)} and the best "
         f"single policy ({look(single.method).label}) {decimal(single.score.value)}, a difference of "
-        f"{signed(found.value)} (95% interval {signed(found.low)} to {signed(found.high)}, over seeds){more}."
+        f"{signed(found.value)} (95% interval {signed(found.low)} to {signed(found.high)}, over whole seeds){more}."
         f"{_undivided(findings)}"
     )
 
@@ -125,8 +131,7 @@ def table(findings: Findings) -> str:
     for row in findings.rows:
         cells = [look(row.method).label, _text(row.score), *([_text(row.success)] if success else [])]
         lines.append(f"| {' | '.join([*cells, _text(row.beats), short_number(row.parameters)])} |")
-    note = "IQM: interquartile mean over seeds and objectives, with 95% stratified bootstrap interval"
-    return "\n".join([*lines, "", note, sentence(findings)])
+    return "\n".join([*lines, "", NOTE, sentence(findings)])
 
 
 def _text(found: Interval | None) -> str:

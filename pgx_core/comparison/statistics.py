@@ -18,20 +18,29 @@ CONFIDENCE = 0.95
 
 @dataclass(frozen=True)
 class Interval:
-    """A statistic with its 95% stratified bootstrap interval."""
+    """A statistic with its 95% bootstrap interval."""
 
     value: float
     low: float
     high: float
 
 
-def estimate(statistic: Callable[..., np.ndarray], *scores: Float[np.ndarray, "S n"]) -> Interval:
-    """A statistic of one or two methods' scores, with its interval: seeds are drawn anew for every objective.
+def estimate(
+    statistic: Callable[..., np.ndarray], *scores: Float[np.ndarray, "S n"], whole_seeds: bool = False
+) -> Interval:
+    """A statistic of one or two methods' scores, with its interval.
 
     Always the same draws, so that equal scores give equal intervals.
+
+    Args:
+        statistic: one of those below.
+        scores: of one method, or of two.
+        whole_seeds: draw seeds with all their objectives, not anew for every objective (the stratified bootstrap of
+            Agarwal et al.), which takes the objectives for independent. Those of a seed are not: they share policies,
+            and a seed can be good or bad as a whole.
     """
     rng = np.random.default_rng(0)
-    replicates = statistic(*(_resampled(each, rng) for each in scores))
+    replicates = statistic(*(_resampled(each, whole_seeds, rng) for each in scores))
     low, high = np.quantile(replicates, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
     return Interval(float(statistic(*scores)), float(low), float(high))
 
@@ -57,7 +66,8 @@ def improvement(scores: Float[np.ndarray, "*D S n"], base: Float[np.ndarray, "*D
     return np.asarray(((np.sign(difference) + 1.0) / 2.0).mean((-3, -2, -1)))
 
 
-def _resampled(scores: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def _resampled(scores: np.ndarray, whole_seeds: bool, rng: np.random.Generator) -> np.ndarray:
     seeds, n = scores.shape
-    resampled: np.ndarray = scores[rng.integers(0, seeds, (DRAWS, seeds, n)), np.arange(n)]
+    rows = rng.integers(0, seeds, (DRAWS, seeds, 1 if whole_seeds else n))
+    resampled: np.ndarray = scores[rows, np.arange(n)]
     return resampled

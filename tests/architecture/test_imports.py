@@ -102,7 +102,7 @@ LAYERS = {
     ),
     # Many runs of one suite, told apart by their seed: it trains them through the pipeline and reads their results.
     "comparison": layer(
-        "pipeline run results simulation.simulation training.methods training.session report types errors files",
+        "pipeline run results training.methods report types errors files",
         "numpy torch scipy matplotlib jaxtyping",
     ),
     # A bundle on its simulated robot, through what the real one has: hence neither torch nor our simulation.

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from pgx_core.comparison.findings import Findings, figures_json, find, sentence, table
 from pgx_core.comparison.plots import scores_figure
+from pgx_core.objectives.suites import TINY
 from pgx_core.report.data import MethodScores
 from pgx_core.run import Run, RunConfig
-from pgx_core.types import Partition, save_record
+from pgx_core.types import Partition, load_record, save_record
 
-NAMES = ("a", "b", "c", "d")
 LEVELS = {"joint": 0.1, "joint_id": 0.6, "joint_wide_id": 0.65, "random_id": 0.5, "groups_id": 0.8}
 NAN = float("nan")
 
@@ -26,13 +25,13 @@ def compared(tmp_path):
 
     def make(levels=LEVELS, success=NAN, k=2, conditioned=True) -> tuple[Run, ...]:
         config = RunConfig(steps=1000, compare=tuple(levels), groups_conditioned=conditioned)
-        suite = SimpleNamespace(name="toy")
+        suite = replace(TINY, name="toy")
         runs = []
         for seed in range(3):
             rng = np.random.default_rng(seed)
             run = Run(tmp_path / f"seed_{seed}", "toy", suite, replace(config, seed=seed))
             labels = np.arange(4) % k
-            save_record(run.path("partition.npz"), Partition(labels, NAMES, 1.0, 1.0, "sdp"))
+            save_record(run.path("partition.npz"), Partition(labels, suite.names, 1.0, 1.0, "sdp"))
             for method, level in levels.items():
                 scores = level + rng.normal(0.0, 0.01, 4)
                 errors, successes = np.full(4, 0.01), np.full(4, success)
@@ -71,6 +70,18 @@ def test_without_a_single_policy_nothing_is_claimed(compared) -> None:
 def test_blind_groups_are_compared_with_a_blind_policy(compared) -> None:
     found = find(compared({"joint": 0.1, "joint_id": 0.9, "groups": 0.5}, conditioned=False))
     assert (found.served, found.best_single) == ("groups", "joint")
+
+
+def test_a_gain_that_one_seed_alone_carries_is_not_sure(compared) -> None:
+    runs = compared(LEVELS | {"groups_id": 0.64})
+    for run, shift in zip(runs, (0.0, 0.0, 0.3), strict=True):
+        path = run.path("evaluation/groups_id.npz")
+        measured = load_record(MethodScores, path)
+        save_record(path, replace(measured, scores=measured.scores + shift))
+    found = find(runs)
+    assert found.row("groups_id").score.low > found.row("joint_wide_id").score.value - 0.02
+    assert found.gain.low < 0.0 < found.gain.high
+    assert sentence(found).startswith("Grouping does not show a gain here")
 
 
 def test_one_group_is_not_sold_as_several(compared) -> None:

@@ -29,6 +29,24 @@ def _slow_improvement(scores: np.ndarray, base: np.ndarray) -> float:
     return float(np.mean(wins))
 
 
+def test_values_worked_out_by_hand() -> None:
+    scores = np.array([[1.0, 9.0], [4.0, 2.0], [3.0, 100.0], [5.0, 6.0]])
+    base = np.array([[3.0, 9.0], [2.0, 50.0], [3.0, 9.0], [2.0, 50.0]])
+    assert interquartile_mean(scores) == 4.5  # of 3 4 5 6, without 1 2 and 9 100
+    assert gain(scores, base) == 4.5 - 6.0  # of 3 3 9 9
+    assert mean(base) == 16.0
+    # Of the levels 3 and 2: 1 beats none, 4 and 5 both, 3 one and a half. Of 9 and 50: a half, none, both, none.
+    assert improvement(scores, base) == ((0 + 2 + 1.5 + 2) / 8 + (0.5 + 0 + 2 + 0) / 8) / 2
+
+
+def test_intervals_worked_out_by_hand() -> None:
+    scores = np.array([[0.0, 0.0, 0.0], [1.0, 1.0, 1.0]])
+    # The sum over 3 objectives of 2 draws each is binomial: 0 of 6 in 1.6% of the draws, at most 1 of 6 in 11%.
+    assert estimate(mean, scores) == Interval(0.5, 1 / 6, 5 / 6)
+    # Of two whole seeds both draws are the first in 25%.
+    assert estimate(mean, scores, whole_seeds=True) == Interval(0.5, 0.0, 1.0)
+
+
 def test_values_against_loops() -> None:
     tied = np.round(SCORES)
     assert estimate(interquartile_mean, SCORES).value == pytest.approx(_slow_interquartile_mean(SCORES))
@@ -46,6 +64,19 @@ def test_the_interval_is_that_of_scipys_bootstrap_of_every_objective_by_itself(s
     found = estimate(statistic, SCORES)
     oracle = stats.bootstrap(
         tuple(SCORES.T), together, n_resamples=5000, method="percentile", vectorized=True, rng=np.random.default_rng(1)
+    )
+    tolerance = 0.15 * oracle.standard_error
+    assert found.low == pytest.approx(oracle.confidence_interval.low, abs=tolerance)
+    assert found.high == pytest.approx(oracle.confidence_interval.high, abs=tolerance)
+
+
+def test_the_interval_over_whole_seeds_is_that_of_scipys_bootstrap_of_the_seeds() -> None:
+    def together(seeds: np.ndarray, axis: int) -> np.ndarray:
+        return interquartile_mean(SCORES[seeds])
+
+    found = estimate(interquartile_mean, SCORES, whole_seeds=True)
+    oracle = stats.bootstrap(
+        (np.arange(5),), together, n_resamples=5000, method="percentile", vectorized=True, rng=np.random.default_rng(1)
     )
     tolerance = 0.15 * oracle.standard_error
     assert found.low == pytest.approx(oracle.confidence_interval.low, abs=tolerance)
