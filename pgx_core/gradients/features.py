@@ -22,8 +22,8 @@ from pgx_core.gradients.basis import NOT_FINITE, Basis, ProjectionBasis, gradien
 from pgx_core.gradients.parameters import flatten_parameters
 from pgx_core.types import Features, Transitions
 
-# Not 1500, whose margins are truer (benchmarks/features.py): with 200 the partitions of 15 runs of three suites are the
-# same, and the regressions take less than half the time.
+# Not 1500, whose margins are truer (benchmarks/features.py): with 200 the partitions of 20 runs of four suites are the
+# same, and the regressions take half the time or less.
 DIMENSIONS = {"gram": 200, "projection": 400}
 SAMPLE = 2048  # transitions that the principal axes are those of
 
