@@ -21,6 +21,7 @@ NOTE = (
     "objective, that of the difference draws whole seeds, since a seed can be good or bad as a whole. Parameters: of "
     "all of a method's actors, median over seeds."
 )
+MIN_SEEDS = 4  # for a verdict: by luck alone all seeds of two equal methods are apart in 1 of 35 cases, of 3 in 1 of 10
 
 
 @dataclass(frozen=True)
@@ -102,9 +103,11 @@ def sentence(findings: Findings) -> str:
         return "This comparison cannot say whether grouping pays: it has no single policy that sees as much."
     served, single = findings.row(findings.served), findings.row(findings.best_single)
     found, beats = findings.gain, served.beats
+    enough = len(findings.seeds) >= MIN_SEEDS
+    lead = judge(found.low, found.high) if enough else f"Fewer than {MIN_SEEDS} seeds cannot say whether grouping pays"
     more = "" if beats is None else f"; on an objective the groups win with probability {_text(beats)}"
     return (
-        f"{judge(found.low, found.high)}: at {short_number(findings.steps)} environment steps each and "
+        f"{lead}: at {short_number(findings.steps)} environment steps each and "
         f"{len(findings.seeds)} seeds, {look(served.method).label} score {decimal(served.score.value)} and the best "
         f"single policy ({look(single.method).label}) {decimal(single.score.value)}, a difference of "
         f"{signed(found.value)} (95% interval {signed(found.low)} to {signed(found.high)}, over whole seeds){more}."

@@ -21,13 +21,13 @@ NAN = float("nan")
 
 @pytest.fixture
 def compared(tmp_path):
-    """Runs whose methods score as `levels` say, with a little noise, in three seeds."""
+    """Runs whose methods score as `levels` say, with a little noise, in four seeds."""
 
-    def make(levels=LEVELS, success=NAN, k=2, conditioned=True) -> tuple[Run, ...]:
+    def make(levels=LEVELS, success=NAN, k=2, conditioned=True, seeds=4) -> tuple[Run, ...]:
         config = RunConfig(steps=1000, compare=tuple(levels), groups_conditioned=conditioned)
         suite = replace(TINY, name="toy")
         runs = []
-        for seed in range(3):
+        for seed in range(seeds):
             rng = np.random.default_rng(seed)
             run = Run(tmp_path / f"seed_{seed}", "toy", suite, replace(config, seed=seed))
             labels = np.arange(4) % k
@@ -50,7 +50,7 @@ def test_a_gain_is_found_against_the_best_single_policy(compared) -> None:
     assert found.row("groups_id").beats.value == 1.0 and found.row("random_id").beats.value == 0.0
     assert found.row("joint_wide_id").beats is None
     said = sentence(found)
-    assert said.startswith("Grouping pays here: at 1k environment steps each and 3 seeds, groups + objective id")
+    assert said.startswith("Grouping pays here: at 1k environment steps each and 4 seeds, groups + objective id")
     assert "one wide policy" in said and "probability 1.00 (1.00 to 1.00)" in said and said.count(". ") == 0
 
 
@@ -59,6 +59,12 @@ def test_a_gain_is_found_against_the_best_single_policy(compared) -> None:
 )
 def test_a_loss_and_a_draw(level, words, compared) -> None:
     assert sentence(find(compared(LEVELS | {"groups_id": level}))).startswith(words)
+
+
+def test_three_seeds_give_figures_but_no_verdict(compared) -> None:
+    found = find(compared(seeds=3))
+    assert found.gain.low > 0.1
+    assert sentence(found).startswith("Fewer than 4 seeds cannot say whether grouping pays: at 1k")
 
 
 def test_without_a_single_policy_nothing_is_claimed(compared) -> None:
@@ -74,7 +80,7 @@ def test_blind_groups_are_compared_with_a_blind_policy(compared) -> None:
 
 def test_a_gain_that_one_seed_alone_carries_is_not_sure(compared) -> None:
     runs = compared(LEVELS | {"groups_id": 0.64})
-    for run, shift in zip(runs, (0.0, 0.0, 0.3), strict=True):
+    for run, shift in zip(runs, (0.0, 0.0, 0.0, 0.3), strict=True):
         path = run.path("evaluation/groups_id.npz")
         measured = load_record(MethodScores, path)
         save_record(path, replace(measured, scores=measured.scores + shift))
@@ -85,7 +91,7 @@ def test_a_gain_that_one_seed_alone_carries_is_not_sure(compared) -> None:
 
 
 def test_one_group_is_not_sold_as_several(compared) -> None:
-    assert sentence(find(compared(k=1))).endswith("In 3 of 3 seeds all objectives formed one group.")
+    assert sentence(find(compared(k=1))).endswith("In 4 of 4 seeds all objectives formed one group.")
 
 
 @pytest.mark.parametrize("success", [NAN, 0.75])
