@@ -104,7 +104,7 @@ def report_data(run: Run) -> ReportData:
         affinity=load_record(Affinity, run.path("affinity.npz")),
         partition=load_record(Partition, run.path("partition.npz")),
         methods=tuple(load_record(MethodScores, run.path(f"evaluation/{method}.npz")) for method in run.methods),
-        curves=tuple(_curve(run, method) for method in run.methods),
+        curves=tuple(training_curve(run, method) for method in run.methods),
         costs=tuple(StageCost(name, cost.seconds, cost.steps) for name, cost in run.costs().items()),
         taylor_lengths=taylor.lengths,
         taylor_residuals=taylor.residuals[:, : len(taylor.lengths)],
@@ -113,7 +113,12 @@ def report_data(run: Run) -> ReportData:
     )
 
 
-def _curve(run: Run, method: Method) -> Curve:
+def training_curve(run: Run, method: Method) -> Curve:
+    """A method's mean score while it trained, against all steps spent until then.
+
+    Raises:
+        RunError: its checkpoint is missing or damaged.
+    """
     rows = run.checkpoint(run.trained(method))["rows"]
     spent = run.steps - run.training_steps(method)
     return Curve(

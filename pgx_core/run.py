@@ -20,7 +20,7 @@ from pgx_core.objectives.environment_suite import AnySuite
 from pgx_core.objectives.loading import fingerprint, load_suite
 from pgx_core.records import from_plain, parse_json, to_json, to_plain
 from pgx_core.training.evaluation import EvaluationConfig
-from pgx_core.training.methods import Method
+from pgx_core.training.methods import Method, starts_afresh
 from pgx_core.training.rehearsal import rehearse
 from pgx_core.training.session import CHECKPOINT, TrainingConfig, load_checkpoint
 from pgx_core.training.transitions import RolloutConfig
@@ -97,10 +97,9 @@ class Run:
     def training_steps(self, method: Method) -> int:
         """What is left of the budget for a method's own training, so that all spend the same in all.
 
-        Methods that rest on the rollouts pay for them. One policy that sees the objective starts afresh with
-        ALL steps, the strongest use of the budget we know for it; the others start from the meta policy.
+        Methods that start from the meta policy pay for it, and those that rest on the rollouts for these.
         """
-        if method == "joint_id":
+        if starts_afresh(method):
             return self.steps
         estimated = method.removesuffix("_id") in ("groups", "cosine")
         return self.steps - self.meta_steps - (self.rollout_steps if estimated else 0)
@@ -163,10 +162,11 @@ class Run:
 def population_from_state(state: dict[str, torch.Tensor], run: Run) -> Population:
     """A population with the saved parameters."""
     n_policies, n_inputs, _ = state["actor.weights.0"].shape
-    n, hidden = len(run.suite.objectives), run.config.training.hidden
-    n_outputs, discrete = state[f"actor.biases.{len(hidden)}"].shape[-1], not state["log_std"].numel()
+    n, discrete = len(run.suite.objectives), not state["log_std"].numel()
+    layers = range(len(run.config.training.hidden) + 1)
+    *hidden, n_outputs = (state[f"actor.biases.{layer}"].shape[-1] for layer in layers)
     n_privileged = state["critic.weights.0"].shape[1] - n_inputs
-    size = NetworkSize(n_inputs - n, n, n_outputs, hidden, n_privileged, discrete)
+    size = NetworkSize(n_inputs - n, n, n_outputs, tuple(hidden), n_privileged, discrete)
     population = Population(size, (False,) * n_policies, (0,) * n_policies)
     population.load_state_dict(state)
     return population

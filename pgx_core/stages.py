@@ -27,7 +27,15 @@ from pgx_core.surrogate.solve import solve_subsets
 from pgx_core.surrogate.split import split_episodes
 from pgx_core.training.adapted import score_by_rollout
 from pgx_core.training.evaluation import evaluate
-from pgx_core.training.methods import Method, actor_parameters, is_conditioned, labels_of, own_objectives
+from pgx_core.training.methods import (
+    Method,
+    actor_parameters,
+    is_conditioned,
+    labels_of,
+    own_objectives,
+    starts_afresh,
+    wide_hidden,
+)
 from pgx_core.training.progress import Progress
 from pgx_core.training.session import members_of, train_population
 from pgx_core.training.transitions import collect_transitions
@@ -144,17 +152,19 @@ def _train_methods(run: Run, methods: tuple[Method, ...], stage: str) -> None:
 
 
 def _train_method(run: Run, method: Method, progress: Progress) -> None:
-    members = members_of(method_labels(run, method), is_conditioned(method), run.config.training.worlds)
-    meta = None if method == "joint_id" else run.population("meta")
+    config, meta = run.config.training, run.population("meta")
+    members = members_of(method_labels(run, method), is_conditioned(method), config.worlds)
+    if method == "joint_wide_id":
+        config = replace(config, hidden=wide_hidden(meta.size, load_record(Partition, run.path("partition.npz")).k))
     train_population(
         run.suite,
         members,
-        run.config.training,
+        config,
         run.training_steps(method),
         run.config.seed + 1,
         run.path(run.trained(method)),
         method,
-        clone_policy(meta, 0, tuple(member.conditioned for member in members)) if meta else None,
+        None if starts_afresh(method) else clone_policy(meta, 0, tuple(member.conditioned for member in members)),
         progress,
     )
 

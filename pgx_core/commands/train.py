@@ -8,6 +8,7 @@ from typing import Annotated
 import torch
 import tyro
 
+from pgx_core.objectives.loading import short_name
 from pgx_core.pipeline import check_stages, train
 from pgx_core.run import RunConfig, open_run
 from pgx_core.stages import summary
@@ -31,7 +32,7 @@ def main(
     """
     check_stages(from_stage, to_stage)
     torch.set_num_threads(1)
-    run = open_run(out or Path("runs") / suite.rpartition("/")[-1].replace(".py:", "_"), suite, config)
+    run = open_run(out or Path("runs") / short_name(suite), suite, config)
     train(run, from_stage, to_stage, say=lambda line: print(line, flush=True))
     if to_stage is None:
         print(summary(run))

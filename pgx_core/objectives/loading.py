@@ -34,6 +34,11 @@ def load_suite(reference: str) -> AnySuite:
     raise SuiteError(f"no suite '{reference}'; embedded suites: {', '.join(EMBEDDED)}; {hint}")
 
 
+def short_name(reference: str) -> str:
+    """A reference as the name of a folder."""
+    return reference.rpartition("/")[-1].replace(".py:", "_")
+
+
 def fingerprint(reference: str, suite: AnySuite) -> str:
     """Changes when the suite's file or its robot's MJCF changes: results of the old one must not be mixed in."""
     files = [Path(reference.partition(":")[0])] if ".py" in reference else []

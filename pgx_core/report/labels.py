@@ -19,10 +19,11 @@ class Look:
     marker: str  # a second sign beside the colour, for those who cannot tell two colours apart
 
 
-# Okabe and Ito (2008) and one of Paul Tol's, safe for the common kinds of colour blindness; groups are blue.
+# Okabe and Ito (2008) and two of Paul Tol's, safe for the common kinds of colour blindness; groups are blue.
 METHOD_LOOKS = {
     "joint": Look("one policy", "#999999", "o"),
     "joint_id": Look("one policy + objective id", "#333333", "s"),
+    "joint_wide_id": Look("one wide policy + objective id", "#999933", "h"),
     "groups": Look("groups", "#56B4E9", "^"),
     "groups_id": Look("groups + objective id (served)", "#0072B2", "D"),
     "random": Look("random groups", "#E69F00", "v"),
@@ -59,6 +60,11 @@ def group_colour(group: int) -> str:
 def decimal(value: float, digits: int = 2, sign: str = "") -> str:
     """A number with fixed digits, never "-0.00"; `sign` "+" writes the sign of a positive one too."""
     return f"{round(float(value), digits) + 0.0:{sign}.{digits}f}"
+
+
+def signed(value: float) -> str:
+    """A difference in three digits, with its sign."""
+    return decimal(value, 3, "+").replace("-", "\N{MINUS SIGN}")
 
 
 def error_text(error: float) -> str:

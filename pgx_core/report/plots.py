@@ -29,7 +29,7 @@ def affinity_figure(data: ReportData) -> Figure:
     matrix, errors = (values[np.ix_(order, order)] for values in (data.affinity.matrix, data.affinity.errors))
     labels, n = data.partition.labels[order], len(order)
     cell = float(np.clip(3.6 / n, 0.42, 0.75)) if n <= MAX_ANNOTATED else 5.0 / n
-    figure, axes = _figure(cell * n + 1.2, max(WIDTH, cell * n + 1.3), "How much objectives help each other")
+    figure, axes = titled_figure(cell * n + 1.2, max(WIDTH, cell * n + 1.3), "How much objectives help each other")
     norm, colours = _heat_scale(matrix)
     image = axes.imshow(np.ma.masked_invalid(matrix), norm=norm, cmap=colours)
     for row, column in np.argwhere(np.isnan(matrix)):
@@ -51,7 +51,7 @@ def affinity_figure(data: ReportData) -> Figure:
 
 def curves_figure(data: ReportData) -> Figure:
     """Mean score against environment steps, one line per training run."""
-    figure, axes = _figure(3.6, title="Mean score while training")
+    figure, axes = titled_figure(3.6, title="Mean score while training")
     for curve in data.curves:
         style = look(curve.method)
         every = max(1, len(curve.steps) // 6)
@@ -60,14 +60,14 @@ def curves_figure(data: ReportData) -> Figure:
     axes.set_xlabel("environment steps, all policies together")
     axes.xaxis.set_major_formatter(STEPS)
     axes.grid(color="#e4e4e4")
-    _legend_below(figure, axes)
+    legend_below(figure, axes)
     return figure
 
 
 def scores_figure(data: ReportData) -> Figure:
     """Score of every objective under every method: a dot with its 95% interval."""
     n, m = len(data.names), max(1, len(data.methods))
-    figure, axes = _figure(n * (0.11 * m + 0.15) + 1.6, title="Score of each objective")
+    figure, axes = titled_figure(n * (0.11 * m + 0.15) + 1.6, title="Score of each objective")
     rows = np.arange(n)
     axes.barh(rows[1::2], 1, height=1, color="#f2f2f2", zorder=0, transform=axes.get_yaxis_transform())
     for index, (method, label) in enumerate(zip(data.methods, method_labels(data.methods), strict=True)):
@@ -78,13 +78,13 @@ def scores_figure(data: ReportData) -> Figure:
     axes.set_ylim(n - 0.5, -0.5)
     axes.set_xlabel("score of an episode, 95% interval")
     axes.grid(axis="x", color="#e4e4e4")
-    _legend_below(figure, axes)
+    legend_below(figure, axes)
     return figure
 
 
 def mean_scores_figure(data: ReportData) -> Figure:
     """Mean score of each method over the objectives, with its 95% interval over evaluation episodes."""
-    figure, axes = _figure(0.34 * len(data.methods) + 1.1, title="Mean score over the objectives")
+    figure, axes = titled_figure(0.34 * len(data.methods) + 1.1, title="Mean score over the objectives")
     rows = np.arange(len(data.methods))
     estimates = [mean_score(method) for method in data.methods]
     means, errors = (np.array([getattr(e, name) for e in estimates]) for name in ("mean", "error"))
@@ -101,7 +101,7 @@ def mean_scores_figure(data: ReportData) -> Figure:
 
 def taylor_figure(data: ReportData) -> Figure:
     """Relative error of the first-order log-ratio against the step's length; the fitted steps are ticks below."""
-    figure, axes = _figure(3.2, title="Error of the first-order estimate")
+    figure, axes = titled_figure(3.2, title="Error of the first-order estimate")
     low, median, high = np.nanpercentile(data.taylor_residuals, [25, 50, 75], axis=0)
     lengths, colour = data.taylor_lengths, look("groups_id").colour
     axes.fill_between(lengths, low, high, color=colour, alpha=0.25, linewidth=0, label="middle half of the subsets")
@@ -117,7 +117,7 @@ def taylor_figure(data: ReportData) -> Figure:
     axes.set_xlabel("length of the step, share of the parameters' length")
     axes.set_ylabel("relative error")
     axes.grid(color="#e4e4e4")
-    _legend_below(figure, axes)
+    legend_below(figure, axes)
     return figure
 
 
@@ -129,7 +129,7 @@ def costs_figure(data: ReportData) -> Figure:
     left, right = figure.subplots(1, 2, sharey=True)
     seconds, steps = (np.array([getattr(c, name) for c in data.costs], float) for name in ("seconds", "steps"))
     for axes, values, title in ((left, seconds, "seconds"), (right, steps, "environment steps")):
-        _strip(axes)
+        strip(axes)
         axes.barh(rows, values, color="#56B4E9", height=0.7)
         _write_values(axes, values, [short_number(value) for value in values])
         axes.set_title(title, fontsize=10)
@@ -140,22 +140,25 @@ def costs_figure(data: ReportData) -> Figure:
     return figure
 
 
-def _figure(height: float, width: float = WIDTH, title: str = "") -> tuple[Figure, Axes]:
+def titled_figure(height: float, width: float = WIDTH, title: str = "") -> tuple[Figure, Axes]:
+    """An empty picture of one panel."""
     figure = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
     figure.suptitle(title, fontsize=11, fontweight="bold", x=0.02, ha="left")
-    _strip(axes)
+    strip(axes)
     return figure, axes
 
 
-def _strip(axes: Axes) -> None:
+def strip(axes: Axes) -> None:
+    """Take away what says nothing: two spines and the ticks."""
     axes.spines[["top", "right"]].set_visible(False)
     axes.tick_params(length=0)
     axes.set_axisbelow(True)
 
 
-def _legend_below(figure: Figure, axes: Axes) -> None:
+def legend_below(figure: Figure, axes: Axes) -> None:
+    """The legend of a panel under the picture."""
     handles, labels = axes.get_legend_handles_labels()
     if handles:
         figure.legend(handles, labels, loc="outside lower left", ncols=2, fontsize=8.5, frameon=False)

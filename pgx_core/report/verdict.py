@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pgx_core.report.data import MethodScores, ReportData
-from pgx_core.report.labels import decimal, short_number
+from pgx_core.report.labels import decimal, short_number, signed
 
 Z95 = 1.96  # half-width of a 95% interval in standard errors
 FAIR_STEPS = 0.02  # step counts that differ by less than this share are called equal
@@ -82,12 +82,8 @@ def _error_of_mean(errors: np.ndarray) -> float:
     return float(np.sqrt(np.square(errors).sum()) / len(errors))
 
 
-def _signed(value: float) -> str:
-    return decimal(value, 3, "+").replace("-", "\N{MINUS SIGN}")
-
-
 def _interval(estimate: Estimate) -> str:
-    return f"{_signed(estimate.low)} to {_signed(estimate.high)}"
+    return f"{signed(estimate.low)} to {signed(estimate.high)}"
 
 
 def _equal_steps(a: MethodScores, b: MethodScores) -> bool:
@@ -118,22 +114,23 @@ def _main_sentence(data: ReportData, groups: MethodScores, joint: MethodScores, 
     if not found.known:
         return f"This run cannot say whether grouping pays: scores or errors of the policies{suffix} are missing."
     if _equal_steps(groups, joint):
-        lead, budget = _lead(found), f"at {short_number(joint.steps)} environment steps each"
+        lead, budget = judge(found.low, found.high), f"at {short_number(joint.steps)} environment steps each"
     else:
         lead = "This run cannot say whether grouping pays"
         budget = f"at unequal steps ({short_number(groups.steps)} against {short_number(joint.steps)})"
     ours, theirs = (decimal(mean_score(method).mean) for method in (groups, joint))
     return (
         f"{lead}: {budget}, {data.partition.k} groups{suffix} score {ours} on average and one "
-        f"policy{suffix} {theirs}, a difference of {_signed(found.mean)} (95% interval "
+        f"policy{suffix} {theirs}, a difference of {signed(found.mean)} (95% interval "
         f"{_interval(found)}, over evaluation episodes of one training seed, so not over seeds)."
     )
 
 
-def _lead(found: Estimate) -> str:
-    if found.low > 0:
+def judge(low: float, high: float) -> str:
+    """What a 95% interval of the gain by grouping allows to say."""
+    if low > 0:
         return "Grouping pays here"
-    if found.high < 0:
+    if high < 0:
         return "Grouping costs score here"
     return "Grouping does not show a gain here"
 
@@ -145,7 +142,7 @@ def _blind_sentence(groups: MethodScores, joint: MethodScores) -> str:
     fair = "" if _equal_steps(groups, joint) else " at unequal steps"
     doubt = ", which includes zero" if found.low <= 0 <= found.high else ""
     return (
-        f"Without the objective id, the difference of groups to one policy is {_signed(found.mean)}{fair} "
+        f"Without the objective id, the difference of groups to one policy is {signed(found.mean)}{fair} "
         f"({_interval(found)}{doubt})."
     )
 

@@ -101,6 +101,11 @@ LAYERS = {
         "types errors files records",
         "numpy torch scipy sklearn matplotlib jaxtyping",
     ),
+    # Many runs of one suite, told apart by their seed: it trains them through the pipeline and reads their results.
+    "comparison": layer(
+        "pipeline run results training.methods report types errors files",
+        "numpy torch scipy matplotlib jaxtyping",
+    ),
     # A bundle on its simulated robot, through what the real one has: hence neither torch nor our simulation.
     "play": layer("scene serving contract observation errors", "numpy mujoco jaxtyping"),
     # Switches of such a robot, tried by the thousand.
@@ -114,7 +119,8 @@ LAYERS = {
     "commands.play": layer("play serving report.render errors files", "numpy mujoco tyro"),
     # One module per command. `verify` reaches serving directly, so that it runs on a robot.
     "commands": layer(
-        "pipeline stages results run export.bundle serving objectives.loading validation files errors", "torch tyro"
+        "pipeline stages results run export.bundle serving objectives.loading validation comparison files errors",
+        "torch tyro",
     ),
     # Thin. It loads the one command that is asked for.
     "cli": layer("commands errors", "tyro"),

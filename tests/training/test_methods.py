@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 from typing import get_args
 
 import numpy as np
 import pytest
 
-from pgx_core.training.methods import Method, actor_parameters, is_conditioned, labels_of, own_objectives
+from pgx_core.training.methods import (
+    Method,
+    actor_parameters,
+    is_conditioned,
+    labels_of,
+    own_objectives,
+    policy_parameters,
+    wide_hidden,
+)
 from pgx_core.training.session import members_of
 from pgx_core.types import Affinity, Features, Partition
 
@@ -33,11 +42,12 @@ def found():
 @pytest.mark.parametrize("method", get_args(Method))
 def test_labels_are_a_partition_into_the_right_number_of_groups(method, found) -> None:
     labels = labels_of(method, *found, seed=3)
-    k = {"joint": 1, "specialists": 6}.get(method.removesuffix("_id"), 3)
+    k = 1 if method.startswith("joint") else 6 if method == "specialists" else 3
     assert labels.shape == (6,)
     assert set(labels) == set(range(k))
     assert (labels == labels_of(method, *found, seed=3)).all()
-    assert (labels == labels_of(method.removesuffix("_id"), *found, seed=3)).all()
+    if (blind := method.removesuffix("_id")) in get_args(Method):
+        assert (labels == labels_of(blind, *found, seed=3)).all()
 
 
 def test_labels_of_each_method(found) -> None:
@@ -49,7 +59,7 @@ def test_labels_of_each_method(found) -> None:
 
 @pytest.mark.parametrize("method", get_args(Method))
 def test_only_the_id_methods_see_the_objective(method) -> None:
-    assert is_conditioned(method) == ("id" in method)
+    assert is_conditioned(method) == ("id" in method.split("_"))
 
 
 def test_members_share_the_worlds_in_proportion() -> None:
@@ -79,3 +89,15 @@ def test_actor_parameters_are_those_that_can_matter(hidden, conditioned, make_po
     count = sum(parameter.numel() for parameter in policy.parameters())
     unused = 0 if conditioned else 4 * hidden[0]  # weights of the one-hot that a blind actor never gets
     assert actor_parameters(population) == 3 * (count - unused)
+
+
+@pytest.mark.parametrize("hidden", [(8,), (64, 64), (32, 16, 8)])
+@pytest.mark.parametrize("n_policies", [1, 2, 5])
+def test_a_wide_policy_has_as_many_parameters_as_the_groups(hidden, n_policies, make_population) -> None:
+    size = make_population(1, True, hidden).size
+    wide = wide_hidden(size, n_policies)
+    count, wanted = (policy_parameters(replace(size, hidden=layers)) for layers in (wide, hidden))
+    unit = policy_parameters(replace(size, hidden=(wide[0] + 1, *wide[1:]))) - count
+    assert abs(count - n_policies * wanted) <= 2 * len(hidden) * unit
+    assert np.allclose(np.array(wide) / hidden, wide[0] / hidden[0], atol=0.5 / min(hidden))
+    assert wide == hidden or n_policies > 1

@@ -1,0 +1,56 @@
+"""The runs of a comparison: one per seed, each resumable by itself."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import torch
+
+from pgx_core.errors import require
+from pgx_core.pipeline import train
+from pgx_core.run import Run, RunConfig, open_run
+from pgx_core.training.methods import Method
+
+COMPARED: tuple[Method, ...] = (
+    "joint",
+    "joint_id",
+    "joint_wide_id",
+    "random",
+    "random_id",
+    "cosine",
+    "groups",
+    "groups_id",
+    "specialists",
+)
+EVERY_METHOD = RunConfig(compare=COMPARED)
+LAST_STAGE = "evaluation"
+
+
+def train_seeds(folder: Path, reference: str, config: RunConfig, count: int, stop: str = LAST_STAGE) -> tuple[Run, ...]:
+    """Bring runs that differ in their seed alone to the end of one stage; what is finished is not done again.
+
+    Args:
+        folder: where they lie, as `seed_0`, `seed_1` ...; more can be added later.
+        reference: the suite, as on the command line.
+        config: of every run; its seed is the first one's.
+        count: number of seeds, >= 2: one has no interval.
+        stop: the last stage.
+
+    Raises:
+        SuiteError: the suite is unusable.
+        ConfigError: the settings do not fit it, or a number is out of range.
+        RunError: the folder holds runs with other settings, a training diverged, or a folder cannot be written.
+    """
+    require(count >= 2, "seeds", "2 or more", count)
+    torch.set_num_threads(1)
+    seeds = range(config.seed, config.seed + count)
+    runs = tuple(open_run(folder / f"seed_{seed}", reference, replace(config, seed=seed)) for seed in seeds)
+    for run in runs:
+        train(run, stop=stop, say=partial(_say, run.config.seed))
+    return runs
+
+
+def _say(seed: int, line: str) -> None:
+    print(f"seed {seed}: {line}", flush=True)
