@@ -21,6 +21,9 @@ except ImportError as error:
         "simulation.backend: warp needs MuJoCo Warp, which is not installed: pip install 'pgx-core[warp]'"
     ) from error
 
+wp.config.log_level = wp.LOG_ERROR  # it warns of an absent GPU, and tells of every kernel it compiles
+wp.init()
+
 # What `vary_physics` alters, and what MuJoCo derives from it that the physics reads.
 VARIED = (
     *("body_mass", "body_inertia", "body_subtreemass", "body_invweight0", "dof_invweight0", "tendon_invweight0"),
@@ -38,8 +41,6 @@ def open_device(name: str) -> torch.device:
     Raises:
         ConfigError: there is no such GPU here, or torch or Warp cannot use it.
     """
-    wp.config.log_level = wp.LOG_ERROR  # it warns of an absent GPU, and tells of every kernel it compiles
-    wp.init()
     device = torch.device(name)
     if device.type == "cuda":
         here = min(torch.cuda.device_count(), len(wp.get_cuda_devices()))

@@ -93,5 +93,7 @@ def test_an_action_that_is_nan_stops_the_run(simulate):
     actions[2] = torch.nan
     with pytest.raises(RunError, match="got NaN: the policy diverged"):
         simulation.step(actions)
+        simulation.check()  # where worlds run on a device, a step does not wait to look
     actions[2] = torch.inf
     assert torch.isfinite(simulation.step(actions).observations).all()
+    simulation.check()
