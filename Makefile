@@ -11,6 +11,7 @@ RUN := runs/demo
 INSTALLED := $(VENV)/.installed
 ROS := $(VENV)/.ros
 ENVS := $(VENV)/.envs
+WARP := $(VENV)/.warp
 
 # Small networks: a second thread waits longer at barriers than it computes.
 export OMP_NUM_THREADS := 1
@@ -23,7 +24,7 @@ unexport PYTHONPATH LD_LIBRARY_PATH AMENT_PREFIX_PATH CMAKE_PREFIX_PATH
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test install ros envs lint types tests clean
+.PHONY: help demo test install ros envs warp lint types tests clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z]*\):.*  ## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -42,6 +43,8 @@ ros: $(ROS)  ## add a ROS 2 from wheels to .venv and build ros2_ws with it
 
 envs: $(ENVS)  ## add EnvPool and Gymnasium to .venv, for the suites of their environments (0.7 GB)
 
+warp: $(WARP)  ## add MuJoCo Warp to .venv, for worlds on a GPU (0.3 GB)
+
 lint: install  ## style and format
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
@@ -49,7 +52,7 @@ lint: install  ## style and format
 types: install  ## static types
 	$(BIN)/mypy
 
-tests: install ros envs  ## the tests alone, two files at a time (most wait for processes)
+tests: install ros envs warp  ## the tests alone, two files at a time (most wait for processes)
 	$(BIN)/python -m pytest -q -n 2 --dist loadfile
 
 clean:  ## remove what the goals above made, but not runs
@@ -63,6 +66,10 @@ $(INSTALLED): setup.py pyproject.toml constraints.txt
 
 $(ENVS): $(INSTALLED)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[envs]"
+	@touch $@
+
+$(WARP): $(INSTALLED)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[warp]"
 	@touch $@
 
 # It writes the stamp itself, and not while something is missing: then the next `make` looks again.

@@ -42,7 +42,7 @@ EXTRAS = {
         "pillow",
         "jinja2>=3.1",
     ],
-    "warp": ["mujoco-warp"],  # simulation on a GPU
+    "warp": ["mujoco-warp>=4.0", "warp-lang>=1.19"],  # simulation on a GPU
     "envs": [f"envpool ; {WHEELS}", "gymnasium[box2d]>=1.0"],  # environments with rewards of their own
     "export": ["onnx>=1.17", "onnxscript>=0.5"],
     "serve": ["onnxruntime>=1.18", "tyro>=0.9"],  # all that a robot needs; tyro for `pgx verify`

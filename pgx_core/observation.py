@@ -100,5 +100,6 @@ def limit_rate(contract: PolicyContract, previous: Array, command: Array) -> Arr
 def _like(array: Array, values: list[float]) -> Array:
     """The values as an array of the same library, type and device."""
     if hasattr(array, "new_tensor"):
-        return array.new_tensor(values)
+        # Straight onto a GPU, a copy would first wait for all the work that is queued there.
+        return array.new_tensor(values, device="cpu").to(array.device, non_blocking=True)
     return array.dtype.type(values)

@@ -18,7 +18,10 @@ from pgx_core.learning.ppo import Batch, PPOConfig, UpdateMetrics, rate_at, upda
 class Worlds(Protocol):
     """What the trainer needs of a simulation."""
 
-    diverged_count: int
+    @property
+    def diverged_count(self) -> int:
+        """Worlds whose physics broke so far."""
+        ...
 
     @property
     def episode_steps(self) -> int:

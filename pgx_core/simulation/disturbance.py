@@ -8,12 +8,13 @@ from typing import Any
 import mujoco
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from pgx_core.contract import PolicyContract
 from pgx_core.errors import SuiteError
 from pgx_core.objectives.objective import Physics, Randomization
+from pgx_core.simulation.draws import Draws
 from pgx_core.simulation.engine import Engine
 from pgx_core.simulation.robot_model import RobotModel
 
@@ -36,30 +37,37 @@ def combine(one: Physics, other: Physics) -> Physics:
 
 
 class Disturbance:
-    """What happens to the commands, the readings and the bodies of W worlds; drawn from `rng`, its owner's."""
+    """What happens to the commands, the readings and the bodies of W worlds."""
 
-    def __init__(self, config: Randomization, robot: RobotModel, n_worlds: int, rng: np.random.Generator) -> None:
+    def __init__(
+        self, config: Randomization, robot: RobotModel, n_worlds: int, draws: Draws, device: torch.device
+    ) -> None:
+        """Args: `draws` is its owner's stream."""
         self.config = config
         self._robot = robot
-        self._rng = rng
+        self._draws = draws
         joints = robot.contract.action_size
-        self._amplitude = _amplitude(config, robot.contract)
-        self._noise = torch.zeros(n_worlds, len(self._amplitude))
-        self._delay = torch.zeros(n_worlds, dtype=torch.int64)
-        self._issued = torch.zeros(config.delay[1] + 1, n_worlds, joints)  # the newest first
+        self._amplitude = _amplitude(config, robot.contract).to(device)
+        self._ones = torch.ones(n_worlds, len(self._amplitude), dtype=draws.dtype, device=device)
+        self._all = torch.ones(n_worlds, dtype=torch.bool, device=device)
+        dofs = [0, 1] if _floats(robot) else robot.joint_qvel
+        self._pushed = torch.as_tensor(dofs, dtype=torch.int64, device=device)
+        self._noise = torch.zeros(n_worlds, len(self._amplitude), device=device)
+        self._delay = torch.zeros(n_worlds, dtype=torch.int64, device=device)
+        self._issued = torch.zeros(config.delay[1] + 1, n_worlds, joints, device=device)  # the newest first
 
-    def reset(self, worlds: Int[np.ndarray, "w"], command: Float[Tensor, "w joints"]) -> None:
+    def reset(self, worlds: Bool[Tensor, "W"], command: Float[Tensor, "joints"]) -> None:
         """New episodes: a delay for each, and nothing but `command` on its way."""
         lowest, highest = self.config.delay
-        self._delay[worlds] = torch.from_numpy(self._rng.integers(lowest, highest + 1, len(worlds)))
-        self._issued[:, worlds] = command
-        self._noise[worlds] = self._draw(len(worlds))
+        self._delay = torch.where(worlds, self._draws.integers(worlds, lowest, highest + 1), self._delay)
+        self._issued = torch.where(worlds[:, None], command, self._issued)
+        self._noise = torch.where(worlds[:, None], self._draw(worlds), self._noise)
 
     def arrive(self, command: Float[Tensor, "W joints"]) -> Float[Tensor, "W joints"]:
         """What reaches the joints now that `command` is issued; also draws the noise of the next readings."""
         self._issued = torch.cat([command[None], self._issued[:-1]])
-        self._noise = self._draw(len(command))
-        return self._issued[self._delay, torch.arange(len(command))]
+        self._noise = self._draw(self._all)
+        return self._issued.gather(0, self._delay[None, :, None].expand_as(command[None]))[0]
 
     def disturb(self, observations: Float[Tensor, "W seen"]) -> Float[Tensor, "W seen"]:
         """The readings with this step's noise; what the critic alone sees, at the end, stays exact."""
@@ -71,25 +79,23 @@ class Disturbance:
         if self.config.push == 0.0:
             return
         chance = 1.0 / (self.config.push_interval * self._robot.contract.control_rate)
-        worlds = np.flatnonzero(self._rng.random(len(self._delay)) < chance)
-        if not len(worlds):
-            return
-        qpos, qvel, _ = (tensor[worlds].double().numpy() for tensor in engine.read())
-        dofs = [0, 1] if _floats(self._robot) else self._robot.joint_qvel
-        qvel[:, dofs] += self._rng.uniform(-self.config.push, self.config.push, (len(worlds), len(dofs)))
+        one = self._ones[:, 0]
+        worlds = self._draws.uniform(self._all, 0.0 * one, one) < chance
+        qpos, qvel, _ = (tensor.to(self._draws.dtype) for tensor in engine.read())
+        most = self.config.push * one[:, None].expand(-1, len(self._pushed))
+        qvel[:, self._pushed] += self._draws.uniform(worlds, -most, most)
         engine.reset(worlds, qpos, qvel)
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything `load_state_dict` needs; the generator is its owner's."""
+        """Everything `load_state_dict` needs; the stream is its owner's."""
         return {"noise": self._noise.clone(), "delay": self._delay.clone(), "issued": self._issued.clone()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue from a saved state."""
         self._noise, self._delay, self._issued = (state[name].clone() for name in ("noise", "delay", "issued"))
 
-    def _draw(self, n: int) -> Tensor:
-        uniform = self._rng.uniform(-1.0, 1.0, (n, len(self._amplitude)))
-        return torch.from_numpy(uniform).float() * self._amplitude
+    def _draw(self, worlds: Bool[Tensor, "W"]) -> Float[Tensor, "W seen"]:
+        return self._draws.uniform(worlds, -self._ones, self._ones).float() * self._amplitude
 
 
 def _floats(robot: RobotModel) -> bool:

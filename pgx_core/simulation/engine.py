@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Protocol, runtime_checkable
 
-import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from pgx_core.simulation.robot_model import RobotModel
+
+CPU = torch.device("cpu")
 
 
 @runtime_checkable
@@ -17,11 +18,10 @@ class Engine(Protocol):
     """W worlds of one robot, stepped together. It knows neither rewards nor episodes."""
 
     robot: RobotModel
+    device: torch.device  # of every tensor that comes and goes
 
-    def reset(
-        self, worlds: Int[np.ndarray, "w"], qpos: Float[np.ndarray, "w nq"], qvel: Float[np.ndarray, "w nv"]
-    ) -> None:
-        """Put some worlds into given states, at time 0."""
+    def reset(self, mask: Bool[Tensor, "W"], qpos: Float[Tensor, "W nq"], qvel: Float[Tensor, "W nv"]) -> None:
+        """Put the worlds in the mask into given states, at time 0. Other rows are ignored, whatever they hold."""
         ...
 
     def step(self, command: Float[Tensor, "W joints"]) -> None:
@@ -41,33 +41,46 @@ class Engine(Protocol):
         ...
 
 
+@runtime_checkable
+class LimitedEngine(Protocol):
+    """An engine whose memory for contacts may run out."""
+
+    advice: str  # the error to raise where it did
+
+    def overflow(self) -> Bool[Tensor, ""]:
+        """Whether contacts were left out of a step since this was last asked, told without waiting for the device."""
+        ...
+
+
 class FakeEngine:
     """Every commanded joint is a free unit mass pushed by its command: a stand-in for tests.
 
     It has the robot's sizes and contract, and none of its physics. Sensors read zero.
     """
 
-    def __init__(self, robot: RobotModel, n_worlds: int) -> None:
+    def __init__(self, robot: RobotModel, n_worlds: int, device: torch.device = CPU) -> None:
         self.robot = robot
-        self._qpos = torch.tensor(robot.home_qpos, dtype=torch.float32).repeat(n_worlds, 1)
-        self._qvel = torch.zeros(n_worlds, robot.model.nv)
+        self.device = device
+        self._joint_qpos, self._joint_qvel = (
+            torch.as_tensor(where, dtype=torch.int64, device=device) for where in (robot.joint_qpos, robot.joint_qvel)
+        )
+        self._qpos = torch.tensor(robot.home_qpos, dtype=torch.float32, device=device).repeat(n_worlds, 1)
+        self._qvel = torch.zeros(n_worlds, robot.model.nv, device=device)
 
-    def reset(
-        self, worlds: Int[np.ndarray, "w"], qpos: Float[np.ndarray, "w nq"], qvel: Float[np.ndarray, "w nv"]
-    ) -> None:
+    def reset(self, mask: Bool[Tensor, "W"], qpos: Float[Tensor, "W nq"], qvel: Float[Tensor, "W nv"]) -> None:
         """See Engine."""
-        self._qpos[worlds] = torch.from_numpy(qpos).float()
-        self._qvel[worlds] = torch.from_numpy(qvel).float()
+        self._qpos = torch.where(mask[:, None], qpos.float(), self._qpos)
+        self._qvel = torch.where(mask[:, None], qvel.float(), self._qvel)
 
     def step(self, command: Float[Tensor, "W joints"]) -> None:
         """See Engine."""
         dt = 1.0 / self.robot.contract.control_rate
-        self._qvel[:, self.robot.joint_qvel] += dt * command
-        self._qpos[:, self.robot.joint_qpos] += dt * self._qvel[:, self.robot.joint_qvel]
+        self._qvel[:, self._joint_qvel] += dt * command
+        self._qpos[:, self._joint_qpos] += dt * self._qvel[:, self._joint_qvel]
 
     def read(self) -> tuple[Float[Tensor, "W nq"], Float[Tensor, "W nv"], Float[Tensor, "W sensors"]]:
         """See Engine."""
-        sensordata = torch.zeros(len(self._qpos), self.robot.model.nsensordata)
+        sensordata = torch.zeros(len(self._qpos), self.robot.model.nsensordata, device=self.device)
         return self._qpos.clone(), self._qvel.clone(), sensordata
 
     def snapshot(self) -> dict[str, Tensor]:

@@ -40,6 +40,14 @@ class EnvironmentSimulation:
         """Steps in a full episode."""
         return self.suite.episode_steps
 
+    @property
+    def device(self) -> torch.device:
+        """Environments run on the CPU."""
+        return torch.device("cpu")
+
+    def check(self) -> None:
+        """Nothing: on the CPU, `step` raises at once."""
+
     def reset(self) -> Float[Tensor, "W observations"]:
         """Start new episodes everywhere."""
         self._observations = self._worlds.reset(np.arange(self.n_worlds))

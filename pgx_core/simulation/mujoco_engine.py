@@ -6,9 +6,10 @@ import mujoco
 import mujoco.rollout
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float
 from torch import Tensor
 
+from pgx_core.simulation.engine import CPU
 from pgx_core.simulation.robot_model import RobotModel
 
 FULL = mujoco.mjtState.mjSTATE_FULLPHYSICS
@@ -22,6 +23,7 @@ class MujocoEngine:
 
     def __init__(self, robot: RobotModel, models: list[mujoco.MjModel], threads: int = 2) -> None:
         self.robot = robot
+        self.device = CPU
         self._models = models
         for model in models:
             # MuJoCo's own answer to NaN is to jump to the reference pose without a word.
@@ -35,15 +37,13 @@ class MujocoEngine:
         self._sensors = np.zeros((n, substeps, robot.model.nsensordata))
         self._sensordata = np.zeros((n, robot.model.nsensordata))
 
-    def reset(
-        self, worlds: Int[np.ndarray, "w"], qpos: Float[np.ndarray, "w nq"], qvel: Float[np.ndarray, "w nv"]
-    ) -> None:
+    def reset(self, mask: Bool[Tensor, "W"], qpos: Float[Tensor, "W nq"], qvel: Float[Tensor, "W nv"]) -> None:
         """See Engine."""
-        data = self._data[0]
-        for row, world in enumerate(worlds):
+        data, positions, velocities = self._data[0], qpos.numpy(), qvel.numpy()
+        for world in np.flatnonzero(mask.numpy()):
             model = self._models[world]
             mujoco.mj_resetData(model, data)
-            data.qpos[:], data.qvel[:] = qpos[row], qvel[row]
+            data.qpos[:], data.qvel[:] = positions[world], velocities[world]
             mujoco.mj_normalizeQuat(model, data.qpos)
             mujoco.mj_forward(model, data)
             mujoco.mj_getState(model, data, self._state[world], FULL)

@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 from typing import Any, Literal, cast
 
 import mujoco
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from pgx_core.environments.environment import Space
-from pgx_core.errors import SuiteError, require
-from pgx_core.objectives.objective import Physics, Reset, Suite
+from pgx_core.errors import require
+from pgx_core.objectives.objective import Physics, Suite
 from pgx_core.objectives.state import State
 from pgx_core.observation import Readings, decode_action, limit_rate, observe
+from pgx_core.simulation.deferred import DeferredCheck
 from pgx_core.simulation.disturbance import Disturbance, combine, draw_physics
+from pgx_core.simulation.draws import DeviceDraws, Draws, HostDraws
 from pgx_core.simulation.engine import Engine, FakeEngine
 from pgx_core.simulation.mujoco_engine import MujocoEngine
 from pgx_core.simulation.robot_model import RobotModel, compile_robot, vary_physics
+from pgx_core.simulation.starts import Starts
 from pgx_core.simulation.step import Step, require_numbers
 from pgx_core.simulation.terms import check_finite, evaluate_terms
 
@@ -30,11 +34,24 @@ DIVERGED_SPEED = 1e4  # rad/s or m/s: no robot moves so fast, a broken simulatio
 class SimulationConfig:
     """Which physics engine steps the worlds."""
 
-    backend: Literal["mujoco", "fake"] = "mujoco"
+    backend: Literal["mujoco", "fake", "warp"] = "mujoco"
+    device: str = "cpu"  # of the warp backend: cpu, cuda or cuda:N
     threads: int = 2  # CPU threads of the mujoco backend, >= 1
+    contacts: int = 0  # the warp backend has memory for so many per world, on average; 0: enough for most robots
 
     def __post_init__(self) -> None:
         require(self.threads >= 1, "simulation.threads", "1 or more", self.threads)
+        require(self.contacts >= 0, "simulation.contacts", "0 or more", self.contacts)
+        known = re.fullmatch(r"cpu|cuda(:\d+)?", self.device) is not None
+        require(known, "simulation.device", "cpu, cuda or cuda:N", self.device)
+        if self.device != "cpu":
+            expected = f"cpu with the {self.backend} backend; only warp runs on a GPU"
+            require(self.backend == "warp", "simulation.device", expected, self.device)
+
+    @property
+    def resident(self) -> bool:
+        """Worlds live on a device: chance too comes from there, and no step waits for it."""
+        return self.backend == "warp"
 
 
 class Simulation:
@@ -55,24 +72,35 @@ class Simulation:
         contract, extra = self.robot.contract, self.robot.privileged
         privileged = sum(term.size for term in extra)
         self.space = Space(contract.observation_size, contract.action_size, n_privileged=privileged)
-        self.diverged_count = 0
-        self._engine = make_engine(suite, self.robot, self.objectives, config or SimulationConfig(), seed)
-        self._rng = np.random.default_rng(seed)
+        config = config or SimulationConfig()
+        self._engine = make_engine(suite, self.robot, self.objectives, config, seed)
+        self.device = self._engine.device
+        self._deferred = DeferredCheck(self.device) if config.resident else None
+        self._draws: Draws = DeviceDraws(seed, self.device) if config.resident else HostDraws(seed)
         self._seen = replace(contract, observation=(*contract.observation, *extra))
-        self._starts = [_start_ranges(self.robot, objective.reset) for objective in suite.objectives]
+        self._starts = Starts(self.robot, suite, self.objectives, self._draws, self.device)
         disturbed = suite.randomization
-        self._disturbance = Disturbance(disturbed, self.robot, self.n_worlds, self._rng) if disturbed else None
+        self._disturbance = (
+            Disturbance(disturbed, self.robot, self.n_worlds, self._draws, self.device) if disturbed else None
+        )
         self._stagger = stagger
         self._worlds_of = [
-            (objective, _as_slice(np.flatnonzero(self.objectives == index)))
+            (objective, _as_slice(np.flatnonzero(self.objectives == index), self.device))
             for index, objective in enumerate(suite.objectives)
             if (self.objectives == index).any()
         ]
+        self._joint_qpos, self._joint_qvel, self._touches = (
+            torch.as_tensor(where, dtype=torch.int64).to(self.device)
+            for where in (self.robot.joint_qpos, self.robot.joint_qvel, self.robot.touches)
+        )
+        self._home = torch.from_numpy(self.robot.home_qpos).float().to(self.device)
         n, joints = self.n_worlds, self.robot.contract.action_size
-        self._elapsed = torch.zeros(n, dtype=torch.int64)
-        self._action = torch.zeros(n, joints)
-        self._command = torch.zeros(n, joints)
-        self._touch_time = torch.zeros(n, len(self.robot.touches))
+        self._rest = decode_action(contract, torch.zeros(joints, device=self.device))
+        self._elapsed = torch.zeros(n, dtype=torch.int64, device=self.device)
+        self._action, self._command, self._touch_time = (
+            torch.zeros(n, columns, device=self.device) for columns in (joints, joints, len(self._touches))
+        )
+        self._diverged = torch.zeros((), dtype=torch.int64, device=self.device)
 
     @property
     def n_worlds(self) -> int:
@@ -84,38 +112,47 @@ class Simulation:
         """Steps in a full episode."""
         return self.suite.episode_steps
 
+    @property
+    def diverged_count(self) -> int:
+        """Worlds whose physics broke so far. Waits for the device."""
+        return int(self._diverged)
+
     def reset(self) -> Float[Tensor, "W observations"]:
         """Start new episodes everywhere."""
-        self._reset(np.arange(self.n_worlds))
+        everywhere = torch.ones(self.n_worlds, dtype=torch.bool, device=self.device)
+        self._reset(everywhere)
         if self._stagger:
-            self._elapsed = torch.from_numpy(self._rng.integers(0, self.suite.episode_steps, self.n_worlds))
+            self._elapsed = self._draws.integers(everywhere, 0, self.suite.episode_steps)
         return self._observe(*self._engine.read())
 
     def step(self, actions: Float[Tensor, "W actions"]) -> Step:
-        """One control step. Actions are clipped to [-1, 1].
+        """One control step. Actions are clipped to [-1, 1]. On a GPU it only queues work there, and returns.
 
         Raises:
-            RunError: an action is NaN.
-            SuiteError: a term of an objective fails.
+            RunError: an action is NaN (`check` raises it where worlds run on a device).
+            SuiteError: a term of an objective fails (one that is NaN: `check`, as above).
         """
-        require_numbers(actions)
+        if self._deferred:
+            self._deferred.actions(actions)
+        else:
+            require_numbers(actions)
         contract = self.robot.contract
         previous, self._action = self._action, actions.clip(-1.0, 1.0)
         self._command = limit_rate(contract, self._command, decode_action(contract, self._action))
         if self._disturbance:
             self._disturbance.push(self._engine)
         self._engine.step(self._disturbance.arrive(self._command) if self._disturbance else self._command)
-        self._elapsed += 1
+        self._elapsed = self._elapsed + 1
         qpos, qvel, sensordata = self._engine.read()
         diverged = ~(torch.isfinite(qpos).all(1) & (qvel.abs() < DIVERGED_SPEED).all(1))
-        if diverged.any():
-            qpos, qvel, sensordata = self._contain(diverged, qpos, qvel, sensordata)
+        qpos, qvel, sensordata = self._contain(diverged, qpos, qvel, sensordata)
         self._count_touches(sensordata)
         rewards, scores, terminated = self._evaluate(previous, qpos, qvel, sensordata, diverged)
         truncated = (self._elapsed >= self.suite.episode_steps) & ~terminated
         final = observations = self._observe(qpos, qvel, sensordata)
-        ended = np.flatnonzero(terminated | truncated)
-        if len(ended):
+        ended = terminated | truncated
+        # Among thousands of worlds some always end; whether any did, the host could only wait to learn.
+        if self._deferred or ended.any():
             self._reset(ended)
             observations = self._observe(*self._engine.read())
         return Step(observations, final, rewards, scores, terminated, truncated, diverged, torch.zeros_like(diverged))
@@ -132,6 +169,16 @@ class Simulation:
         require(traced, "simulation.backend", "mujoco, which keeps every physics step", type(self._engine).__name__)
         return cast(MujocoEngine, self._engine).trace()
 
+    def check(self) -> None:
+        """Raise what `step` could not without waiting for the device; call it once per rollout. Nothing on the CPU.
+
+        Raises:
+            RunError: an action was NaN, or the engine ran out of memory for contacts.
+            SuiteError: a term of an objective was not finite.
+        """
+        if self._deferred:
+            self._deferred.check(self._engine, self._check_terms)
+
     def state_dict(self) -> dict[str, Any]:
         """Everything `load_state_dict` needs to continue bit for bit."""
         return {
@@ -140,7 +187,7 @@ class Simulation:
             "action": self._action.clone(),
             "command": self._command.clone(),
             "touch_time": self._touch_time.clone(),
-            "rng": self._rng.bit_generator.state,
+            "rng": self._draws.state(),
             "diverged_count": self.diverged_count,
             "disturbance": self._disturbance.state_dict() if self._disturbance else {},
         }
@@ -152,72 +199,68 @@ class Simulation:
         self._action = state["action"].clone()
         self._command = state["command"].clone()
         self._touch_time = state["touch_time"].clone()
-        self._rng.bit_generator.state = state["rng"]
-        self.diverged_count = state["diverged_count"]
+        self._draws.restore(state["rng"])
+        self._diverged = torch.tensor(state["diverged_count"]).to(self.device)
         if self._disturbance:
             self._disturbance.load_state_dict(state["disturbance"])
         return self._observe(*self._engine.read())
 
-    def _contain(self, diverged: Tensor, *readings: Tensor) -> tuple[Tensor, ...]:
+    def _contain(self, diverged: Tensor, qpos: Tensor, qvel: Tensor, sensordata: Tensor) -> tuple[Tensor, ...]:
         """Give the broken worlds the home pose to be judged by, so that no NaN leaves this class."""
-        self.diverged_count += int(diverged.sum())
-        home = (torch.from_numpy(self.robot.home_qpos).float(), torch.tensor(0.0), torch.tensor(0.0))
-        return tuple(
-            torch.where(diverged[:, None], value, reading) for value, reading in zip(home, readings, strict=True)
-        )
+        self._diverged = self._diverged + diverged.sum()
+        broken = diverged[:, None]
+        return torch.where(broken, self._home, qpos), qvel.masked_fill(broken, 0.0), sensordata.masked_fill(broken, 0.0)
 
-    def _reset(self, worlds: np.ndarray) -> None:
-        model = self.robot.model
-        noise = [self.suite.objectives[i].reset for i in self.objectives[worlds]]
-        position = np.array([r.position_noise for r in noise])[:, None]
-        velocity = np.array([r.velocity_noise for r in noise])[:, None]
-        qpos = self.robot.home_qpos + position * self._rng.uniform(-1, 1, (len(worlds), model.nq))
-        qvel = velocity * self._rng.standard_normal((len(worlds), model.nv))
-        for row, world in enumerate(worlds):
-            for values, address, ends in self._starts[self.objectives[world]]:
-                (qpos if values == "positions" else qvel)[row, address] = self._rng.uniform(*ends)
-        self._engine.reset(worlds, qpos, qvel)
-        self._elapsed[worlds] = 0
-        self._action[worlds] = 0.0
-        self._touch_time[worlds] = 0.0
-        self._command[worlds] = decode_action(self.robot.contract, torch.zeros_like(self._command[worlds]))
+    def _reset(self, worlds: Bool[Tensor, "W"]) -> None:
+        self._engine.reset(worlds, *self._starts.draw(worlds))
+        rows = worlds[:, None]
+        self._elapsed = self._elapsed.masked_fill(worlds, 0)
+        self._action = self._action.masked_fill(rows, 0.0)
+        self._touch_time = self._touch_time.masked_fill(rows, 0.0)
+        self._command = torch.where(rows, self._rest, self._command)
         if self._disturbance:
-            self._disturbance.reset(worlds, self._command[worlds])
+            self._disturbance.reset(worlds, self._rest)
 
     def _count_touches(self, sensordata: Tensor) -> None:
         """See State.touch_time."""
         tick, time = 1.0 / self.robot.contract.control_rate, self._touch_time
-        touching = sensordata[:, self.robot.touches] > 0.0
+        touching = sensordata[:, self._touches] > 0.0
         self._touch_time = torch.where(touching, time.clip(min=0.0) + tick, time.clip(max=0.0) - tick)
 
     def _evaluate(
         self, previous: Tensor, qpos: Tensor, qvel: Tensor, sensordata: Tensor, diverged: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Rewards, scores and terminations, objective by objective."""
-        rewards, scores = torch.zeros(self.n_worlds), torch.zeros(self.n_worlds)
-        terminated = torch.zeros(self.n_worlds, dtype=torch.bool)
+        rewards, scores = torch.zeros(2, self.n_worlds, device=self.device)
+        terminated = torch.zeros(self.n_worlds, dtype=torch.bool, device=self.device)
         time = self._elapsed / self.robot.contract.control_rate
-        states = [
-            State(
-                time[worlds], qpos[worlds], qvel[worlds], self._action[worlds], previous[worlds],
-                sensordata[worlds], self.robot.sensors, self._touch_time[worlds],
-            )
-            for _, worlds in self._worlds_of
-        ]  # fmt: skip
-        for (objective, worlds), state in zip(self._worlds_of, states, strict=True):
-            outcome = evaluate_terms(objective, state)
+        seen = (time, qpos, qvel, self._action, previous, sensordata, self._touch_time)
+        for objective, worlds in self._worlds_of:
+            outcome = evaluate_terms(objective, self._state(seen, worlds))
             rewards[worlds], scores[worlds], terminated[worlds] = outcome.rewards, outcome.scores, outcome.terminated
         rewards, scores = rewards.masked_fill(diverged, 0.0), scores.masked_fill(diverged, 0.0)
-        if not torch.isfinite(rewards + scores).all():
-            for (objective, worlds), state in zip(self._worlds_of, states, strict=True):
-                check_finite(objective, state, ~diverged[worlds])
+        finite = torch.isfinite(rewards + scores).all()
+        if self._deferred:
+            self._deferred.terms(~finite, (diverged, *seen))
+        elif not finite:
+            self._check_terms((diverged, *seen))
         return rewards, scores, terminated | diverged
+
+    def _state(self, seen: tuple[Tensor, ...], worlds: slice | Tensor) -> State:
+        time, qpos, qvel, action, previous, sensordata, touch_time = (tensor[worlds] for tensor in seen)
+        return State(time, qpos, qvel, action, previous, sensordata, self.robot.sensors, touch_time)
+
+    def _check_terms(self, seen: tuple[Tensor, ...]) -> None:
+        """Name the term that is to blame. Args: `seen` is which worlds diverged, then what `_state` takes."""
+        diverged, *state = seen
+        for objective, worlds in self._worlds_of:
+            check_finite(objective, self._state(tuple(state), worlds), ~diverged[worlds])
 
     def _observe(self, qpos: Tensor, qvel: Tensor, sensordata: Tensor) -> Float[Tensor, "W observations"]:
         sensors = {name: sensordata[:, where] for name, where in self.robot.sensors.items()}
         readings = Readings(
-            joint_positions=qpos[:, self.robot.joint_qpos],
-            joint_velocities=qvel[:, self.robot.joint_qvel],
+            joint_positions=qpos[:, self._joint_qpos],
+            joint_velocities=qvel[:, self._joint_qvel],
             last_action=self._action,
             orientation=sensors.get("orientation"),
             angular_velocity=sensors.get("angular_velocity"),
@@ -234,6 +277,16 @@ def make_engine(
     """The physics engine asked for, with each world's own physics; `seed` decides those of a randomised suite."""
     if config.backend == "fake":
         return FakeEngine(robot, len(objectives))
+    models = world_models(suite, robot, objectives, seed)
+    if config.backend == "warp":
+        from pgx_core.simulation.warp_engine import WarpEngine, open_device  # an extra: not everyone has it
+
+        return WarpEngine(robot, models, open_device(config.device), config.contacts)
+    return MujocoEngine(robot, models, config.threads)
+
+
+def world_models(suite: Suite, robot: RobotModel, objectives: np.ndarray, seed: int) -> list[mujoco.MjModel]:
+    """The model of each world. Worlds of equal physics share one."""
     drawn = draw_physics(suite.randomization, np.random.default_rng(seed)) if suite.randomization else [Physics()]
     varied = {
         (i, k): vary_physics(robot.model, combine(objective.physics, physics))
@@ -241,25 +294,11 @@ def make_engine(
         for k, physics in enumerate(drawn[: int((objectives == i).sum())])
     }
     turns = [int((objectives[:world] == i).sum()) % len(drawn) for world, i in enumerate(objectives)]
-    return MujocoEngine(robot, [varied[i, k] for i, k in zip(objectives, turns, strict=True)], config.threads)
+    return [varied[i, k] for i, k in zip(objectives, turns, strict=True)]
 
 
-def _start_ranges(robot: RobotModel, reset: Reset) -> list[tuple[str, int, tuple[float, float]]]:
-    """(positions or velocities, where, from and to) of every joint whose start an objective draws by itself."""
-    model, ranges = robot.model, []
-    addresses = {"positions": model.jnt_qposadr, "velocities": model.jnt_dofadr}
-    movable = (int(mujoco.mjtJoint.mjJNT_HINGE), int(mujoco.mjtJoint.mjJNT_SLIDE))
-    known = {model.joint(i).name: i for i in range(model.njnt) if model.jnt_type[i] in movable}
-    for values, address in addresses.items():
-        for joint, ends in getattr(reset, values).items():
-            if joint not in known:
-                raise SuiteError(f"reset.{values}: expected a hinge or slide ({', '.join(known)}), got '{joint}'")
-            ranges.append((values, int(address[known[joint]]), ends))
-    return ranges
-
-
-def _as_slice(indices: np.ndarray) -> slice | Tensor:
+def _as_slice(indices: np.ndarray, device: torch.device) -> slice | Tensor:
     """Contiguous worlds as a slice: views instead of copies."""
     if len(indices) == indices[-1] - indices[0] + 1:
         return slice(int(indices[0]), int(indices[-1]) + 1)
-    return torch.from_numpy(indices)
+    return torch.from_numpy(indices).to(device)

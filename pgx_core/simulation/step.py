@@ -10,6 +10,8 @@ from torch import Tensor
 
 from pgx_core.errors import RunError
 
+NAN_ACTIONS = "expected numbers as actions, got NaN: the policy diverged; lower its learning rate"
+
 
 @dataclass(frozen=True)
 class Step:
@@ -32,4 +34,4 @@ def require_numbers(actions: Float[Tensor, "W actions"]) -> None:
         RunError: one is NaN.
     """
     if torch.isnan(actions).any():
-        raise RunError("expected numbers as actions, got NaN: the policy diverged; lower its learning rate")
+        raise RunError(NAN_ACTIONS)

@@ -15,6 +15,8 @@ BACKENDS = get_args(get_type_hints(SimulationConfig)["backend"])
 
 @pytest.fixture(params=BACKENDS)
 def config(request):
+    if request.param == "warp":
+        pytest.importorskip("mujoco_warp", reason="needs the extra 'warp'")
     return SimulationConfig(request.param, threads=1)
 
 

@@ -51,7 +51,7 @@ def test_ranges_of_no_width_change_nothing(suite):
     engines = [make_engine(s.suite, s.robot, s.objectives, SimulationConfig(threads=1), 5) for s in (plain, randomised)]
     start = np.tile(plain.robot.home_qpos, (3, 1))
     for engine in engines:
-        engine.reset(np.arange(3), start, np.zeros((3, plain.robot.model.nv)))
+        engine.reset(torch.ones(3, dtype=torch.bool), torch.from_numpy(start), torch.zeros(3, plain.robot.model.nv))
         engine.step(torch.full((3, plain.robot.contract.action_size), 0.1))
     assert all(torch.equal(one, other) for one, other in zip(*(engine.read() for engine in engines), strict=True))
 
@@ -130,7 +130,8 @@ def test_a_push_changes_the_speed_of_the_base_and_of_some_worlds_only():
 
 def resting(simulation):
     n, model = simulation.n_worlds, simulation.robot.model
-    simulation._engine.reset(np.arange(n), np.tile(simulation.robot.home_qpos, (n, 1)), np.zeros((n, model.nv)))
+    home = torch.from_numpy(np.tile(simulation.robot.home_qpos, (n, 1)))
+    simulation._engine.reset(torch.ones(n, dtype=torch.bool), home, torch.zeros(n, model.nv))
     return simulation._engine.snapshot()
 
 

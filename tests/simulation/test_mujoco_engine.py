@@ -24,6 +24,10 @@ BOX = """\
 """
 
 
+def start(engine, qpos, qvel):
+    engine.reset(torch.ones(len(qpos), dtype=torch.bool), torch.from_numpy(qpos), torch.from_numpy(qvel))
+
+
 def test_stepping_on_threads_equals_plain_mujoco():
     robot = compile_robot(SIGNS.robot)
     engine = make_engine(HIERARCHY, robot, np.array([0, 11, 6, 3, 8]), SimulationConfig(threads=2))
@@ -31,7 +35,7 @@ def test_stepping_on_threads_equals_plain_mujoco():
     qpos = rng.uniform(-0.2, 0.2, (5, robot.model.nq))
     qvel = rng.normal(size=(5, robot.model.nv))
     commands = torch.from_numpy(rng.uniform(-0.7, 0.7, (8, 5, 6))).float()
-    engine.reset(np.arange(5), qpos, qvel)
+    start(engine, qpos, qvel)
     for command in commands:
         engine.step(command)
     came = engine.read()
@@ -53,7 +57,7 @@ def test_the_number_of_threads_changes_nothing():
     results = []
     for threads in (1, 2, 3):
         engine = make_engine(SIGNS, robot, np.arange(6), SimulationConfig(threads=threads))
-        engine.reset(np.arange(6), np.tile(robot.home_qpos, (6, 1)), np.zeros((6, robot.model.nv)))
+        start(engine, np.tile(robot.home_qpos, (6, 1)), np.zeros((6, robot.model.nv)))
         for k in range(10):
             engine.step(torch.sin(torch.arange(36.0) + k).view(6, 6))
         results.append(torch.cat(engine.read(), 1))
@@ -65,7 +69,7 @@ def test_light_gravity_falls_slower():
     pair = np.array([HIERARCHY.names.index("forward_1"), HIERARCHY.names.index("forward_1_light")])
     engine = make_engine(HIERARCHY, robot, pair, SimulationConfig())
     high = robot.home_qpos + 3.0 * (np.arange(robot.model.nq) == 1)
-    engine.reset(np.arange(2), np.tile(high, (2, 1)), np.zeros((2, robot.model.nv)))
+    start(engine, np.tile(high, (2, 1)), np.zeros((2, robot.model.nv)))
     for _ in range(10):
         engine.step(torch.zeros(2, 6))
     velocity = engine.read()[2][:, robot.sensors["com_velocity"]][:, 2]
@@ -149,7 +153,7 @@ def test_a_quaternion_disturbed_at_reset_is_a_unit_quaternion(make_robot):
     robot = compile_robot(make_robot(floating, ('qpos="0.2 -0.4"', 'qpos="0 0 1 1 0 0 0 0.2 -0.4"')))
     engine = make_engine(TINY, robot, np.array([0, 1]), SimulationConfig())
     qpos = np.tile(robot.home_qpos, (2, 1)) + np.random.default_rng(0).uniform(-0.1, 0.1, (2, robot.model.nq))
-    engine.reset(np.arange(2), qpos, np.zeros((2, robot.model.nv)))
+    start(engine, qpos, np.zeros((2, robot.model.nv)))
     came, _, sensordata = engine.read()
     torch.testing.assert_close(came[:, 3:7].norm(dim=1), torch.ones(2))
     torch.testing.assert_close(sensordata[:, robot.sensors["orientation"]], came[:, 3:7])
@@ -159,6 +163,6 @@ def test_sensors_after_a_reset_feel_the_worlds_own_physics(make_robot):
     robot = compile_robot(make_robot(("<touch ", "<accelerometer ")))
     objectives = np.array([HIERARCHY.names.index(name) for name in ("forward_1", "forward_1_light")])
     engine = make_engine(HIERARCHY, robot, objectives, SimulationConfig())
-    engine.reset(np.arange(2), np.tile(robot.home_qpos, (2, 1)), np.zeros((2, robot.model.nv)))
+    start(engine, np.tile(robot.home_qpos, (2, 1)), np.zeros((2, robot.model.nv)))
     acceleration = engine.read()[2][:, robot.sensors["touch"]]  # of a base bolted to the world: gravity, felt upwards
     torch.testing.assert_close(acceleration, torch.tensor([[0.0, 0.0, 9.81], [0.0, 0.0, 0.4 * 9.81]]))
