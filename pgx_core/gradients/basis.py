@@ -52,11 +52,11 @@ def principal_basis(
     axes = tuple(Sides(_principal_axes(moment.left), _principal_axes(moment.right)) for moment in moments)
     flat = torch.cat([side.flatten() for a in axes for side in (a.left, a.right)])
     dtype = next(policy.parameters()).dtype
-    basis = GramBasis(flat.to(dtype).numpy(), kept=np.arange(0))
-    energies = torch.zeros(sum(o * i for o, i in matrix_shapes(policy)), dtype=torch.float64)
+    basis = GramBasis(flat.to(dtype).cpu().numpy(), kept=np.arange(0))
+    energies = torch.zeros(sum(o * i for o, i in matrix_shapes(policy)), dtype=torch.float64, device=_device(policy))
     for gradients in gradient_chunks(policy, observations, actions):
         energies += gradients.energies(_axes(policy, basis))
-    return replace(basis, kept=energies.topk(min(r, len(energies))).indices.sort().values.numpy())
+    return replace(basis, kept=energies.topk(min(r, len(energies))).indices.sort().values.cpu().numpy())
 
 
 def lift(policy: nn.Module, basis: Basis, steps: Float[np.ndarray, "m r"]) -> Float[Tensor, "m p"]:
@@ -68,11 +68,11 @@ def lift(policy: nn.Module, basis: Basis, steps: Float[np.ndarray, "m r"]) -> Fl
         steps: in feature coordinates.
     """
     theta = flatten_parameters(policy)
-    z = torch.as_tensor(steps, dtype=theta.dtype)
+    z = torch.as_tensor(steps, dtype=theta.dtype, device=theta.device)
     if isinstance(basis, ProjectionBasis):
         return z @ projection_matrix(theta, basis).T
-    turned = torch.zeros(len(z), len(theta), dtype=theta.dtype)
-    turned[:, torch.as_tensor(basis.kept)] = z
+    turned = theta.new_zeros(len(z), len(theta))
+    turned[:, torch.as_tensor(basis.kept, device=theta.device)] = z
     shapes = matrix_shapes(policy)
     blocks = turned.split([o * i for o, i in shapes], dim=1)
     factors = zip(blocks, shapes, _axes(policy, basis), strict=True)
@@ -89,30 +89,33 @@ def projector(policy: nn.Module, basis: Basis) -> Callable[[Gradients], Float[Te
 
 
 def gradient_chunks(policy: nn.Module, observations: np.ndarray, actions: np.ndarray) -> Iterator[Gradients]:
-    """The gradients of many transitions, `CHUNK` at a time, in the policy's precision."""
-    dtype = next(policy.parameters()).dtype
+    """The gradients of many transitions, `CHUNK` at a time, in the policy's precision and on its device."""
+    parameter = next(policy.parameters())
     for start in range(0, len(observations), CHUNK):
         chunk = slice(start, start + CHUNK)
-        yield gradients_of(
-            policy, torch.as_tensor(observations[chunk], dtype=dtype), torch.as_tensor(actions[chunk], dtype=dtype)
-        )
+        yield gradients_of(policy, *(torch.as_tensor(part[chunk]).to(parameter) for part in (observations, actions)))
 
 
 def projection_matrix(theta: Float[Tensor, "p"], basis: ProjectionBasis) -> Float[Tensor, "p d"]:
     """P, with E[P P^T] = identity, so that inner products survive in the mean."""
     generator = torch.Generator().manual_seed(basis.seed)
     shape = (len(theta), basis.dimensions)
-    return torch.randn(shape, generator=generator, dtype=theta.dtype).div_(basis.dimensions**0.5)
+    return torch.randn(shape, generator=generator, dtype=theta.dtype).to(theta.device).div_(basis.dimensions**0.5)
 
 
 def _moments(policy: nn.Module, observations: np.ndarray, actions: np.ndarray) -> tuple[Sides, ...]:
     """The second moments of every parameter's gradients, summed in float64."""
-    totals = tuple(Sides(torch.zeros(o, o).double(), torch.zeros(i, i).double()) for o, i in matrix_shapes(policy))
+    none = torch.zeros((), dtype=torch.float64, device=_device(policy))
+    totals = tuple(Sides(none.new_zeros(o, o), none.new_zeros(i, i)) for o, i in matrix_shapes(policy))
     for gradients in gradient_chunks(policy, observations, actions):
         for total, part in zip(totals, gradients.moments(), strict=True):
             total.left.add_(part.left)
             total.right.add_(part.right)
     return totals
+
+
+def _device(policy: nn.Module) -> torch.device:
+    return next(policy.parameters()).device
 
 
 def _principal_axes(moment: Float[Tensor, "d d"]) -> Float[Tensor, "d d"]:
@@ -126,7 +129,7 @@ def _principal_axes(moment: Float[Tensor, "d d"]) -> Float[Tensor, "d d"]:
 def _axes(policy: nn.Module, basis: GramBasis) -> tuple[Sides, ...]:
     """The flat axes as matrices, in the policy's precision."""
     shapes = matrix_shapes(policy)
-    flat = torch.as_tensor(basis.axes, dtype=next(policy.parameters()).dtype)
+    flat = torch.as_tensor(basis.axes).to(next(policy.parameters()))
     blocks = iter(flat.split([side**2 for shape in shapes for side in shape]))
     return tuple(Sides(next(blocks).view(o, o), next(blocks).view(i, i)) for o, i in shapes)
 
@@ -135,4 +138,6 @@ def _kept_by_parameter(policy: nn.Module, basis: GramBasis) -> tuple[Int[Tensor,
     """The kept entries of each parameter, counted from its first."""
     ends = np.cumsum([o * i for o, i in matrix_shapes(policy)])
     parts = np.split(basis.kept, np.searchsorted(basis.kept, ends[:-1]))
-    return tuple(torch.as_tensor(part - end) for part, end in zip(parts, [0, *ends], strict=False))
+    return tuple(
+        torch.as_tensor(part - end, device=_device(policy)) for part, end in zip(parts, [0, *ends], strict=False)
+    )

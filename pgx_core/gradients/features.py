@@ -99,15 +99,19 @@ def _sample(objectives: np.ndarray, seed: int) -> np.ndarray:
 def _coordinates(policy: nn.Module, basis: Basis, transitions: Transitions) -> tuple[np.ndarray, float]:
     """(coordinates [N, r], share of the squared gradient lengths that they have)."""
     project, start = projector(policy, basis), 0
-    coordinates, kept, total = np.empty((0, 0)), 0.0, 0.0
+    coordinates, sums = np.empty((0, 0)), torch.zeros(2, dtype=torch.float64)
     for gradients in gradient_chunks(policy, transitions.observations, transitions.actions):
         block = project(gradients)
+        lengths = torch.stack(
+            [block.square().sum(dtype=torch.float64), gradients.squared_norms().sum(dtype=torch.float64)]
+        )
+        sums = sums.to(lengths.device) + lengths
+        block = block.cpu()
         if start == 0:
             coordinates = np.empty((len(transitions.objectives), block.shape[1]), dtype=block.numpy().dtype)
         coordinates[start : start + len(block)] = block.numpy()
         start += len(block)
-        kept += float(block.square().sum(dtype=torch.float64))
-        total += float(gradients.squared_norms().sum(dtype=torch.float64))
+    kept, total = sums.tolist()
     if not math.isfinite(total):
         raise ConfigError(NOT_FINITE)
     return coordinates, kept / total

@@ -41,8 +41,9 @@ def taylor_residuals(
     # Float64, because a short step's log-ratio is a small difference of large densities.
     precise = copy.deepcopy(policy).double()
     directions = lift(policy, basis, solution.steps).double()
-    observations = torch.as_tensor(transitions.observations, dtype=torch.float64)
-    actions = torch.as_tensor(transitions.actions, dtype=torch.float64)
+    observations, actions = (
+        torch.as_tensor(part).to(directions) for part in (transitions.observations, transitions.actions)
+    )
     rows = [_residuals(precise, direction, lengths, observations, actions) for direction in directions]
     return TaylorResiduals(np.array(lengths, dtype=np.float64), np.array(rows).reshape(-1, len(lengths) + 1))
 

@@ -36,7 +36,7 @@ class Gaussian:
         self, outputs: Float[Tensor, "*B outputs"], log_std: Tensor, generator: torch.Generator
     ) -> Float[Tensor, "*B actions"]:
         """Draw an action for each row."""
-        return outputs + torch.randn(outputs.shape, generator=generator) * log_std.exp()
+        return outputs + torch.randn(outputs.shape, generator=generator, device=outputs.device) * log_std.exp()
 
     def mode(self, outputs: Float[Tensor, "*B outputs"]) -> Float[Tensor, "*B actions"]:
         """The likeliest action of each row."""

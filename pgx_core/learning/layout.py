@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -32,6 +32,16 @@ class Layout:
     mask: Float[Tensor, "P B"]  # 1 where the slot has a world
     slot_objectives: Int[Tensor, "P B"]
     slot_of_world: Int[Tensor, "W"]  # flat index into P * B
+
+    def to(self, device: torch.device) -> Layout:
+        """The same layout for tensors of a device."""
+        return replace(
+            self,
+            slots=self.slots.to(device),
+            mask=self.mask.to(device),
+            slot_objectives=self.slot_objectives.to(device),
+            slot_of_world=self.slot_of_world.to(device),
+        )
 
     def gather(self, values: Tensor) -> Tensor:
         """[W, ...] to [P, B, ...]."""

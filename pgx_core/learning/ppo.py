@@ -112,7 +112,7 @@ def update(
     n = data[0].shape[1]
     collected = []
     for epoch in range(config.epochs):
-        for chosen in torch.randperm(n, generator=generator).chunk(config.minibatches):
+        for chosen in torch.randperm(n, generator=generator, device=generator.device).chunk(config.minibatches):
             loss, metrics = _loss(population, [tensor.index_select(1, chosen) for tensor in data], config)
             optimiser.zero_grad(set_to_none=True)
             loss.backward()
@@ -153,4 +153,4 @@ def clip_gradients(population: Population, maximum: float) -> None:
 @torch.no_grad()
 def floor_entropy(population: Population, minimum_std: float) -> None:
     """Keep the exploration noise above its floor."""
-    population.log_std.clamp_(min=torch.tensor(minimum_std).log().item())
+    population.log_std.clamp_(min=math.log(minimum_std))

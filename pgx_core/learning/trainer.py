@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, Protocol, runtime_checkable
 
 import torch
@@ -45,33 +45,53 @@ class Worlds(Protocol):
         ...
 
 
+@runtime_checkable
+class DeferringWorlds(Protocol):
+    """Worlds on a device, whose `step` cannot raise without waiting for it."""
+
+    def check(self) -> None:
+        """Raise what went wrong since the last call. Called once per rollout."""
+        ...
+
+
 @dataclass(frozen=True)
 class Iteration:
-    """What one iteration of training showed."""
+    """What one iteration of training showed. Every tensor is on the host."""
 
     steps: int  # environment steps so far, all policies together
     scores: Float[Tensor, "P n"]  # of each policy's episodes on each objective, estimated; NaN where it has none
     update: UpdateMetrics
     action_std: Float[Tensor, "P"]  # NaN where actions are discrete
     diverged: int  # worlds whose physics broke so far
+    finite: bool  # are all parameters?
+    peak_memory: int | None = None  # bytes that tensors took at most since the process began; None on the CPU
 
 
 class Trainer:
-    """Trains a population in a simulation. All hidden state is in `state_dict`."""
+    """Trains a population in a simulation, on the device that the simulation's observations are on.
+
+    The host queues a whole iteration there and waits for it once, in `_fetch`. All hidden state is in `state_dict`.
+    """
 
     def __init__(
         self, population: Population, worlds: Worlds, layout: Layout, config: PPOConfig, total_steps: int, seed: int
     ) -> None:
-        """Args: `total_steps` counts environment steps of all policies together; the last iteration may pass it."""
-        self.population = population
+        """Moves `population` to the worlds' device.
+
+        Args: `total_steps` counts environment steps of all policies together; the last iteration may pass it.
+        """
+        observations = worlds.reset()
+        self.device = observations.device
+        self.population = population.to(self.device)
         self.worlds = worlds
-        self.layout = layout
+        self.layout = layout = layout.to(self.device)
         self.config = config
         self.total_steps = total_steps
         self.steps = 0
         self._optimiser = torch.optim.Adam(population.parameters(), lr=config.learning_rate, eps=1e-5)
-        self._generator = torch.Generator().manual_seed(seed)
-        self._observations = layout.gather(worlds.reset())
+        self._seed = seed
+        self._generator = torch.Generator(self.device).manual_seed(seed)
+        self._observations = layout.gather(observations)
         n_objectives = population.size.n_objectives
         self._one_hot = objective_one_hot(layout.slot_objectives, n_objectives)
         self._membership = self._one_hot * layout.mask.unsqueeze(-1)
@@ -87,12 +107,32 @@ class Trainer:
         batch, scores = self._collect()
         metrics = update(self.population, self._optimiser, batch, self.layout, self.config, self._generator)
         self.steps += self.config.horizon * len(self.layout.objectives)
+        return self._fetch(scores, metrics)
+
+    @torch.no_grad()
+    def _fetch(self, scores: Float[Tensor, "P n"], metrics: UpdateMetrics) -> Iteration:
+        """What the iteration showed, copied to the host at once: the only point where it waits for the device."""
+        finite = torch.stack([parameter.isfinite().all() for parameter in self.population.parameters()]).all()
+        action_std = self.population.log_std.exp().mean((1, 2))
+        columns = (
+            *(getattr(metrics, field.name) for field in fields(metrics)),
+            action_std,
+            finite.expand_as(action_std),
+        )
+        packed = torch.cat([scores, torch.stack([column.to(scores) for column in columns], 1)], 1).cpu()
+        scores, *rest = packed.split([scores.shape[1], *(1 for _ in columns)], 1)
+        policy_loss, value_loss, entropy, divergence, action_std, finite = (column.squeeze(1) for column in rest)
+        if isinstance(self.worlds, DeferringWorlds):
+            self.worlds.check()
+        on_gpu = self.device.type == "cuda"
         return Iteration(
             steps=self.steps,
             scores=scores,
-            update=metrics,
-            action_std=self.population.log_std.detach().exp().mean((1, 2)),
+            update=UpdateMetrics(policy_loss, value_loss, entropy, divergence),
+            action_std=action_std,
             diverged=self.worlds.diverged_count,
+            finite=bool(finite.all()),
+            peak_memory=torch.cuda.max_memory_allocated(self.device) if on_gpu else None,
         )
 
     @torch.no_grad()
@@ -153,10 +193,16 @@ class Trainer:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Continue a saved training."""
+        """Continue a saved training, on whatever device it was saved.
+
+        On another kind of device the noise is drawn afresh: their generators have nothing in common.
+        """
         self.population.load_state_dict(state["population"])
         self._optimiser.load_state_dict(state["optimiser"])
-        self._generator.set_state(state["generator"])
+        if state["generator"].shape == self._generator.get_state().shape:
+            self._generator.set_state(state["generator"])
+        else:
+            self._generator.manual_seed(self._seed + state["steps"])
         self._observations = self.layout.gather(self.worlds.load_state_dict(state["worlds"]))
         self.steps = state["steps"]
 

@@ -12,6 +12,7 @@ from torch import Tensor
 from pgx_core.errors import require, require_seed
 from pgx_core.learning.layout import Member, make_layout
 from pgx_core.learning.network import Population, objective_one_hot
+from pgx_core.learning.trainer import DeferringWorlds
 from pgx_core.objectives.environment_suite import AnySuite
 from pgx_core.simulation.make import make_simulation
 from pgx_core.simulation.simulation import SimulationConfig
@@ -74,11 +75,12 @@ def evaluate(
     )
     layout = make_layout(members)
     simulation = make_simulation(suite, layout.objectives, config.seed, simulation_config, stagger=False)
-    one_hot = objective_one_hot(layout.slot_objectives, n)
     observations = simulation.reset()
-    totals = torch.zeros(simulation.n_worlds)
-    alive = torch.ones(simulation.n_worlds, dtype=torch.bool)
-    succeeded = torch.zeros(simulation.n_worlds, dtype=torch.bool)
+    population, layout = population.to(observations.device), layout.to(observations.device)
+    one_hot = objective_one_hot(layout.slot_objectives, n)
+    totals = observations.new_zeros(simulation.n_worlds)
+    alive = torch.ones_like(totals, dtype=torch.bool)
+    succeeded = torch.zeros_like(alive)
     for _ in range(suite.episode_steps):
         inputs, _ = population.inputs(layout.gather(observations), one_hot)
         actions = population.distribution.mode(population.actor(inputs))
@@ -87,9 +89,11 @@ def evaluate(
         succeeded |= step.succeeded & alive
         alive &= ~(step.terminated | step.truncated)
         observations = step.observations
+    if isinstance(simulation, DeferringWorlds):
+        simulation.check()
     success = succeeded.float() if suite.reports_success else torch.full_like(totals, torch.nan)
     scores, successes = (
-        _by_pair(layout.gather(values), layout.slot_objectives, asked, config)
+        _by_pair(layout.gather(values).cpu(), layout.slot_objectives.cpu(), asked, config)
         for values in (totals / suite.episode_steps, success)
     )
     return Evaluation(scores, successes.mean(-1))

@@ -45,6 +45,8 @@ class Metrics:
             **{key: value.tolist() for key, value in exploration.items()},
             "diverged": iteration.diverged,
         }
+        if iteration.peak_memory is not None:
+            row["peak_memory"] = iteration.peak_memory
         self.rows.append(row)
         scalars = {"score": row["score"], **{f"score/{name}": score for name, score in best.items()}}
         scalars |= {key: float(np.mean(row[key])) for key in ("value_loss", "kl", *exploration)}

@@ -19,7 +19,7 @@ from pgx_core.files import write_file
 from pgx_core.learning.layout import Member, make_layout
 from pgx_core.learning.network import NetworkSize, Population
 from pgx_core.learning.ppo import PPOConfig
-from pgx_core.learning.trainer import Trainer
+from pgx_core.learning.trainer import Iteration, Trainer
 from pgx_core.objectives.environment_suite import AnySuite
 from pgx_core.simulation.make import make_simulation
 from pgx_core.simulation.simulation import SimulationConfig
@@ -145,7 +145,7 @@ def _train(
     while not trainer.finished:
         before = trainer.steps
         iteration = trainer.iterate()
-        _require_finite(trainer, title)
+        _require_finite(iteration, title)
         metrics.add(iteration)
         done = min(trainer.steps, trainer.total_steps) - before  # the last iteration may pass the end
         progress.advance(done, f"{title} {metrics.rows[-1]['score']:.2f}")
@@ -157,10 +157,10 @@ def _train(
     return spent + time.monotonic() - started
 
 
-def _require_finite(trainer: Trainer, title: str) -> None:
-    if not all(bool(torch.isfinite(parameter).all()) for parameter in trainer.population.parameters()):
+def _require_finite(iteration: Iteration, title: str) -> None:
+    if not iteration.finite:
         raise RunError(
-            f"{title}: expected finite network weights, got NaN or infinity after {trainer.steps} steps: lower "
+            f"{title}: expected finite network weights, got NaN or infinity after {iteration.steps} steps: lower "
             "--training.ppo.learning-rate, and choose another --out"
         )
 
@@ -178,7 +178,7 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
         RunError: the file is missing or damaged.
     """
     try:
-        checkpoint: dict[str, Any] = torch.load(path, weights_only=True)
+        checkpoint: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
         if not {"trainer", "rows", "seconds"} <= checkpoint.keys():
             raise ValueError("not a checkpoint")
     except FileNotFoundError as error:

@@ -13,6 +13,7 @@ from pgx_core.learning.advantages import generalised_advantages, normalise_per_o
 from pgx_core.learning.layout import Layout, Member, make_layout
 from pgx_core.learning.network import Population, objective_one_hot
 from pgx_core.learning.ppo import PPOConfig
+from pgx_core.learning.trainer import DeferringWorlds
 from pgx_core.objectives.environment_suite import AnySuite
 from pgx_core.simulation.make import AnySimulation, make_simulation
 from pgx_core.simulation.simulation import SimulationConfig
@@ -55,11 +56,15 @@ def collect_transitions(
     worlds = n * -(-config.samples // suite.episode_steps)
     layout = make_layout((Member(tuple(range(n)), False, worlds),))
     simulation = make_simulation(suite, layout.objectives, seed, simulation_config, stagger=False)
-    generator = torch.Generator().manual_seed(seed)
+    start = simulation.reset()
+    population, layout = population.to(start.device), layout.to(start.device)
+    generator = torch.Generator(start.device).manual_seed(seed)
     one_hot = objective_one_hot(layout.slot_objectives, n)
     raw, actions, values, next_values, rewards, terminated, truncated = _explore(
-        population, simulation, layout, one_hot, generator
+        population, simulation, start, layout, one_hot, generator
     )
+    if isinstance(simulation, DeferringWorlds):
+        simulation.check()
     advantages = generalised_advantages(
         rewards, values, next_values, terminated, terminated | truncated, ppo.discount, ppo.trace
     )
@@ -67,10 +72,15 @@ def collect_transitions(
 
 
 def _explore(
-    population: Population, simulation: AnySimulation, layout: Layout, one_hot: Tensor, generator: torch.Generator
+    population: Population,
+    simulation: AnySimulation,
+    start: Tensor,
+    layout: Layout,
+    one_hot: Tensor,
+    generator: torch.Generator,
 ) -> list[Tensor]:
     """One episode's length in every world: what was seen, done, expected before and after, and what came of it."""
-    observations = layout.gather(simulation.reset())
+    observations = layout.gather(start)
     columns = []
     for _ in range(simulation.suite.episode_steps):
         actor_inputs, critic_inputs = population.inputs(observations, one_hot)
@@ -91,14 +101,14 @@ def _flatten(raw: Tensor, actions: Tensor, advantages: Tensor, layout: Layout, n
     """[T, 1, W, ...] to [T * W, ...], world by world."""
 
     def flat(values: Tensor) -> np.ndarray:
-        return values[:, 0].transpose(0, 1).flatten(0, 1).numpy()
+        return values[:, 0].transpose(0, 1).flatten(0, 1).cpu().numpy()
 
     horizon, worlds = len(raw), len(layout.objectives)
     return Transitions(
         observations=flat(raw),
         actions=flat(actions),
         advantages=flat(advantages),
-        objectives=np.repeat(layout.slot_objectives[0].numpy(), horizon),
+        objectives=np.repeat(layout.slot_objectives[0].cpu().numpy(), horizon),
         episodes=np.repeat(np.arange(worlds), horizon),
         names=names,
     )
