@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -19,6 +19,7 @@ from pgx_core.environments.environment import Environment, Outcome, Space, Task
 from pgx_core.errors import SuiteError
 
 
+@runtime_checkable
 class ManagerBasedEnv(Protocol):
     """What is used of a manager-based environment of W worlds."""
 
