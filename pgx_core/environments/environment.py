@@ -43,6 +43,7 @@ class Outcome:
     scores: Float[Tensor, "W"]  # what is reported: its sum over an episode, divided by the full length of one
     succeeded: Bool[Tensor, "W"]  # as the environment says; always False where it says nothing
     terminated: Bool[Tensor, "W"]  # for good; time limits are not the worlds' concern
+    truncated: Bool[Tensor, "W"] | None = None  # ended by the environment, but not for good; None: nowhere
 
 
 class EnvironmentWorlds(Protocol):

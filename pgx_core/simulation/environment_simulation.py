@@ -69,7 +69,8 @@ class EnvironmentSimulation:
         self.diverged_count += int(diverged.sum())
         final = torch.where(sound[:, None], outcome.observations, self._observations)
         terminated = outcome.terminated | diverged
-        truncated = (self._elapsed >= self.suite.episode_steps) & ~terminated
+        late = self._elapsed >= self.suite.episode_steps
+        truncated = (late if outcome.truncated is None else late | outcome.truncated) & ~terminated
         self._observations = self._restart(final, terminated | truncated)
         return Step(
             self._observations.clone(),
