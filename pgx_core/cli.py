@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import NoReturn
 
 COMMANDS = {
+    "doctor": "what is installed here, what works, and what to install for the rest",
     "suites": "the embedded suites and their objectives",
     "train": "objectives in; groups, policies, bundle and report out (resumable)",
     "report": "write a run's report again",

@@ -106,9 +106,12 @@ LAYERS = {
     "switching": layer("play serving contract errors records files", "numpy scipy mujoco tqdm jaxtyping"),
     "commands.switch_matrix": layer("switching serving report.switches export.amend", "tyro"),
     "commands.play": layer("play serving report.render errors files", "numpy mujoco tyro"),
+    # Tries what is installed, each in a process of its own: only those processes import any of it.
+    "doctor": layer("simulation objectives errors", "numpy torch"),
     # One module per command. `verify` reaches serving directly, so that it runs on a robot.
     "commands": layer(
-        "pipeline stages results run export.bundle serving objectives.loading validation files errors", "torch tyro"
+        "pipeline stages results run export.bundle serving objectives.loading validation doctor files errors",
+        "torch tyro",
     ),
     # Thin. It loads the one command that is asked for.
     "cli": layer("commands errors", "tyro"),
