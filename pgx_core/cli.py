@@ -100,6 +100,9 @@ def _stop(status: int, message: str) -> NoReturn:
 
 
 def _run(command: str, arguments: list[str]) -> None:
+    if any("isaacgym" in argument for argument in arguments):
+        with contextlib.suppress(ImportError):  # the backend says it better
+            importlib.import_module("isaacgym")  # it refuses to be imported after torch
     # Each command imports only what it needs: a robot without torch can still verify.
     function = importlib.import_module(f"pgx_core.commands.{command.replace('-', '_')}").main
     _parse(command, function, arguments)()

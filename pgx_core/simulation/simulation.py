@@ -16,6 +16,7 @@ from pgx_core.errors import SuiteError, require
 from pgx_core.objectives.objective import Physics, Reset, Suite
 from pgx_core.objectives.state import State
 from pgx_core.observation import Readings, decode_action, limit_rate, observe
+from pgx_core.simulation import isaacgym_api
 from pgx_core.simulation.disturbance import Disturbance, combine, draw_physics
 from pgx_core.simulation.engine import Engine, FakeEngine
 from pgx_core.simulation.mujoco_engine import MujocoEngine
@@ -30,7 +31,7 @@ DIVERGED_SPEED = 1e4  # rad/s or m/s: no robot moves so fast, a broken simulatio
 class SimulationConfig:
     """Which physics engine steps the worlds."""
 
-    backend: Literal["mujoco", "fake"] = "mujoco"
+    backend: Literal["mujoco", "fake", "isaacgym"] = "mujoco"
     threads: int = 2  # CPU threads of the mujoco backend, >= 1
 
     def __post_init__(self) -> None:
@@ -229,7 +230,10 @@ def make_engine(
         for k, physics in enumerate(drawn[: int((objectives == i).sum())])
     }
     turns = [int((objectives[:world] == i).sum()) % len(drawn) for world, i in enumerate(objectives)]
-    return MujocoEngine(robot, [varied[i, k] for i, k in zip(objectives, turns, strict=True)], config.threads)
+    models = [varied[i, k] for i, k in zip(objectives, turns, strict=True)]
+    if config.backend == "isaacgym":
+        return isaacgym_api.load(robot, models, suite.robot.mjcf)
+    return MujocoEngine(robot, models, config.threads)
 
 
 def _start_ranges(robot: RobotModel, reset: Reset) -> list[tuple[str, int, tuple[float, float]]]:

@@ -51,7 +51,8 @@ LAYERS = {
     # What the robot should do. MuJoCo only to read the model a suite names.
     "objectives": layer("environments errors contract types", "numpy torch mujoco jaxtyping"),
     "simulation": layer(
-        "objectives environments observation contract types errors", "numpy torch mujoco mujoco_warp warp jaxtyping"
+        "objectives environments observation contract types errors",
+        "numpy torch mujoco mujoco_warp warp isaacgym jaxtyping",
     ),
     # PPO over a population knows nothing of groups: of `types` it may see experience, never a Partition.
     "learning": layer("types.Transitions errors", "numpy torch jaxtyping"),
