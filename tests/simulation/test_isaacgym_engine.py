@@ -241,12 +241,14 @@ def test_our_use_of_isaac_gym_is_typed(tmp_path):
     # What is not Isaac Gym's is checked with everything else; to read torch again would take most of a minute.
     (tmp_path / "mypy.ini").write_text(
         "[mypy]\nstrict = true\nwarn_return_any = false\n[mypy-torch.*,numpy.*,mujoco.*]\n"
-        "follow_imports = skip\nfollow_imports_for_stubs = true\nignore_missing_imports = true\n[mypy-isaacgym.*]\nignore_errors = true\n"
+        "follow_imports = skip\nfollow_imports_for_stubs = true\nignore_missing_imports = true\n"
+        "[mypy-isaacgym.*]\nignore_errors = true\n"
     )
     ended = subprocess.run(
         [
             sys.executable, "-m", "mypy", "--config-file", tmp_path / "mypy.ini", "--follow-imports", "silent",
-            "--cache-dir", tmp_path / "cache", "-m", "pgx_core.simulation.isaacgym_engine", "-m", "pgx_core.simulation.isaacgym_world",
+            "--cache-dir", tmp_path / "cache",
+            "-m", "pgx_core.simulation.isaacgym_engine", "-m", "pgx_core.simulation.isaacgym_world",
         ],
         cwd=root, env={**os.environ, "MYPYPATH": str(tmp_path)}, capture_output=True, text=True, timeout=280,
     )  # fmt: skip
