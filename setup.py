@@ -47,11 +47,11 @@ EXTRAS = {
     "export": ["onnx>=1.17", "onnxscript>=0.5"],
     "serve": ["onnxruntime>=1.18", "tyro>=0.9"],  # all that a robot needs; tyro for `pgx verify`
     "gpu": ["onnxruntime-gpu>=1.18", "tyro>=0.9"],  # instead of "serve"
-    "isaac": ["isaacgym-stubs>=1.1rc4"],  # types only; the simulator itself is not on the index
     "ros": [f"{package} ; {WHEELS}" for package in ROS],  # a ROS 2 without an installation
     "scale": ["ray"],  # several machines
     "dev": [
         *("pytest>=8", "pytest-timeout", "pytest-xdist", "hypothesis", "beartype>=0.19", "ruff", "mypy"),
+        "isaacgym-stubs==1.1rc4",  # types of a simulator that is not on the index
         *("psutil", "rosbags", "mcap-ros2-support"),  # measure processes, write and read recordings
     ],
 }

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import NoReturn
 
 COMMANDS = {
+    "doctor": "what is installed here, what works, and what to install for the rest",
     "suites": "the embedded suites and their objectives",
     "train": "objectives in; groups, policies, bundle and report out (resumable)",
     "report": "write a run's report again",
@@ -100,6 +101,9 @@ def _stop(status: int, message: str) -> NoReturn:
 
 
 def _run(command: str, arguments: list[str]) -> None:
+    if any("isaacgym" in argument for argument in arguments):
+        with contextlib.suppress(ImportError):  # the backend says it better
+            importlib.import_module("isaacgym")  # it refuses to be imported after torch
     # Each command imports only what it needs: a robot without torch can still verify.
     function = importlib.import_module(f"pgx_core.commands.{command.replace('-', '_')}").main
     _parse(command, function, arguments)()

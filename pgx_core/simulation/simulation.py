@@ -17,6 +17,7 @@ from pgx_core.errors import require
 from pgx_core.objectives.objective import Physics, Suite
 from pgx_core.objectives.state import State
 from pgx_core.observation import Readings, decode_action, limit_rate, observe
+from pgx_core.simulation import isaacgym_api
 from pgx_core.simulation.deferred import DeferredCheck
 from pgx_core.simulation.disturbance import Disturbance, combine, draw_physics
 from pgx_core.simulation.draws import DeviceDraws, Draws, HostDraws
@@ -34,8 +35,8 @@ DIVERGED_SPEED = 1e4  # rad/s or m/s: no robot moves so fast, a broken simulatio
 class SimulationConfig:
     """Which physics engine steps the worlds."""
 
-    backend: Literal["mujoco", "fake", "warp"] = "mujoco"
-    device: str = "cpu"  # of the warp backend: cpu, cuda or cuda:N
+    backend: Literal["mujoco", "fake", "warp", "isaacgym"] = "mujoco"
+    device: str = "cpu"  # of the warp and isaacgym backends: cpu, cuda or cuda:N
     threads: int = 2  # CPU threads of the mujoco backend, >= 1
     contacts: int = 0  # the warp backend has memory for so many per world, on average; 0: enough for most robots
 
@@ -45,8 +46,8 @@ class SimulationConfig:
         known = re.fullmatch(r"cpu|cuda(:\d+)?", self.device) is not None
         require(known, "simulation.device", "cpu, cuda or cuda:N", self.device)
         if self.device != "cpu":
-            expected = f"cpu with the {self.backend} backend; only warp runs on a GPU"
-            require(self.backend == "warp", "simulation.device", expected, self.device)
+            expected = f"cpu with the {self.backend} backend; warp and isaacgym run on a GPU"
+            require(self.backend in ("warp", "isaacgym"), "simulation.device", expected, self.device)
 
     @property
     def resident(self) -> bool:
@@ -282,6 +283,8 @@ def make_engine(
         from pgx_core.simulation.warp_engine import WarpEngine, open_device  # an extra: not everyone has it
 
         return WarpEngine(robot, models, open_device(config.device), config.contacts)
+    if config.backend == "isaacgym":
+        return isaacgym_api.load(robot, models, suite.robot.mjcf, config.device)
     return MujocoEngine(robot, models, config.threads)
 
 

@@ -52,7 +52,8 @@ LAYERS = {
     # What the robot should do. MuJoCo only to read the model a suite names.
     "objectives": layer("environments errors contract types", "numpy torch mujoco jaxtyping"),
     "simulation": layer(
-        "objectives environments observation contract types errors", "numpy torch mujoco mujoco_warp warp jaxtyping"
+        "objectives environments observation contract types errors",
+        "numpy torch mujoco mujoco_warp warp isaacgym jaxtyping",
     ),
     # PPO over a population knows nothing of groups: of `types` it may see experience, never a Partition.
     "learning": layer("types.Transitions errors", "numpy torch jaxtyping"),
@@ -117,9 +118,12 @@ LAYERS = {
     ),
     "commands.switch_matrix": layer("switching serving report.switches export.amend", "tyro"),
     "commands.play": layer("play serving report.render errors files", "numpy mujoco tyro"),
+    # Tries what is installed, each in a process of its own: only those processes import any of it.
+    "doctor": layer("simulation objectives errors", "numpy torch"),
     # One module per command. `verify` reaches serving directly, so that it runs on a robot.
     "commands": layer(
-        "pipeline stages results run export.bundle serving objectives.loading validation comparison files errors",
+        "pipeline stages results run export.bundle serving objectives.loading validation comparison doctor files "
+        "errors",
         "torch tyro",
     ),
     # Thin. It loads the one command that is asked for.

@@ -1,0 +1,56 @@
+"""What pgx can use, what for, and how each comes onto a machine."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Purpose = Literal["train", "serve", ""]
+
+
+@dataclass(frozen=True)
+class Part:
+    """Something that may be installed."""
+
+    name: str  # as its users know it
+    gives: str  # what it is for, in a few words
+    remedy: str  # what installs it: a command wherever there is one
+    module: str = ""  # to import; empty: a program or a display
+    distribution: str = ""  # that has its version; empty: called like the part
+    probe: str = ""  # of pgx_core.doctor.probes, run in a process of its own
+    needed: Purpose = ""  # what is impossible without it
+
+
+def _extra(name: str) -> str:
+    return f'pip install "pgx-core[{name}]"'
+
+
+ISAAC = "NVIDIA's download at developer.nvidia.com/isaac-gym, for Python 3.6 to 3.8; pgx needs 3.10"
+ROS = "`make ros`, or install ROS 2, then build and source ros2_ws"
+
+PARTS = (
+    Part("torch", "training", _extra("train"), "torch", probe="torch", needed="train"),
+    Part("mujoco", "physics on the CPU", _extra("train"), "mujoco", needed="train"),
+    Part("onnx", "writing bundles", _extra("train,export"), "onnx", needed="train"),
+    Part("onnxruntime", "serving", _extra("serve"), "onnxruntime", probe="onnxruntime", needed="serve"),
+    Part("mujoco_warp", "physics on a GPU", _extra("warp"), "mujoco_warp", "mujoco-warp"),
+    Part("warp", "comes with mujoco_warp", _extra("warp"), "warp", "warp-lang"),
+    Part("isaacgym", "Isaac Gym's physics", ISAAC, "isaacgym"),
+    Part("isaaclab", "Isaac Lab's environments", "see isaac-sim.github.io/IsaacLab", "isaaclab"),
+    Part("mjlab", "its environments", "pip install mjlab, in an environment of its own", "mjlab"),
+    Part("envpool", "more environments", _extra("envs"), "envpool"),
+    Part("ray", "several machines", _extra("scale"), "ray"),
+    Part("rclpy", "ROS 2 in Python", ROS, "rclpy"),
+    Part("pgx_msgs", "our ROS 2 messages", ROS, "pgx_msgs"),
+    Part("g++", "building pgx_msgs", "sudo apt install g++"),
+    Part("cmake", "building pgx_msgs", "sudo apt install cmake"),
+    Part("OpenGL", "films of a run", "sudo apt install libegl1, then set MUJOCO_GL=egl", probe="opengl"),
+)
+
+# A backend, the modules it cannot start without, and what brings them.
+BACKENDS = (
+    ("mujoco", ("torch", "mujoco"), _extra("train")),
+    ("warp", ("torch", "mujoco", "mujoco_warp"), _extra("train,warp")),
+    ("isaacgym", ("torch", "mujoco", "isaacgym"), ISAAC),
+    ("envpool", ("torch", "envpool"), _extra("train,envs")),
+)

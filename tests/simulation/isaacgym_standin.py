@@ -1,0 +1,326 @@
+"""A stand-in for Isaac Gym: every call checked against its stubs, tensors that behave like its own, simple physics.
+
+A joint is a unit mass under its drive, times what its actor's masses were multiplied with; a free root falls. Where
+bodies are and what touches comes from MuJoCo, in Isaac's conventions.
+"""
+
+from __future__ import annotations
+
+import sys
+import types
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import mujoco
+import numpy as np
+import torch
+
+from .isaacgym_stubs import check_call, constants, stubs
+
+DOF_FIELDS = (
+    "hasLimits",
+    "lower",
+    "upper",
+    "driveMode",
+    "velocity",
+    "effort",
+    "stiffness",
+    "damping",
+    "friction",
+    "armature",
+)
+DOF_TYPES = [(name, {"hasLimits": "?", "driveMode": "i4"}.get(name, "f4")) for name in DOF_FIELDS]
+NAMED = ("SimType", "IndexDomain", "UpAxis")  # the enumerations that calls are checked for
+TENSORS = {"actor_root_state": 13, "dof_state": 2, "rigid_body_state": 13, "net_contact_force": 3}
+
+
+class Strict:
+    """A class of the stubs: only their fields can be set or read."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        allowed = stubs()[type(self).__name__].fields
+        assert name.startswith("own_") or name in allowed, f"{type(self).__name__} has no field '{name}'"
+        object.__setattr__(self, name, value)
+
+
+def install() -> types.ModuleType:
+    """Put modules `isaacgym`, `.gymapi` and `.gymtorch` in place of the real ones."""
+    package, gymapi, gymtorch = (
+        types.ModuleType(name) for name in ("isaacgym", "isaacgym.gymapi", "isaacgym.gymtorch")
+    )
+    for name in stubs():
+        setattr(gymapi, name, CLASSES.setdefault(name, type(name, (Strict,), {})))
+    for number, (name, kind) in enumerate(constants().items()):
+        setattr(gymapi, name, CLASSES[kind]() if kind in NAMED else number)
+    gymapi.acquire_gym = CLASSES["Gym"]
+    gymtorch.wrap_tensor = lambda tensor: tensor.own_torch
+    gymtorch.unwrap_tensor = _unwrap
+    package.gymapi, package.gymtorch = gymapi, gymtorch
+    sys.modules |= {"isaacgym": package, "isaacgym.gymapi": gymapi, "isaacgym.gymtorch": gymtorch}
+    return gymapi
+
+
+def _unwrap(tensor: torch.Tensor) -> Any:
+    assert tensor.is_contiguous(), "Isaac Gym takes contiguous tensors only"
+    wrapped = CLASSES["Tensor"]()
+    wrapped.own_torch = tensor
+    return wrapped
+
+
+class Vec3(Strict):
+    def __init__(self, x: float = 0.0, y: float = 0.0, z: float = 0.0) -> None:
+        assert all(isinstance(value, float) for value in (x, y, z))
+        self.x, self.y, self.z = x, y, z
+
+
+class Quat(Strict):
+    def __init__(self, x: float = 0.0, y: float = 0.0, z: float = 0.0, w: float = 1.0) -> None:
+        self.x, self.y, self.z, self.w = x, y, z, w
+
+
+class Transform(Strict):
+    def __init__(self, p: Vec3 | None = None, r: Quat | None = None) -> None:
+        self.p, self.r = p or Vec3(), r or Quat()
+
+
+class PhysXParams(Strict):
+    pass
+
+
+class SimParams(Strict):
+    def __init__(self) -> None:
+        self.physx, self.gravity, self.dt = PhysXParams(), Vec3(0.0, 0.0, -9.8), 1 / 60
+
+
+class Asset(Strict):
+    """Names come from the file that was loaded; Isaac sorts joints by its own lights, here backwards."""
+
+    def __init__(self, path: Path, fixed: bool) -> None:
+        assert path.exists()
+        model = mujoco.MjModel.from_xml_path(str(path.with_suffix(".xml")))
+        dofs = [model.joint(i).name for i in range(model.njnt) if model.jnt_type[i] != mujoco.mjtJoint.mjJNT_FREE]
+        if path.suffix == ".urdf":
+            root = ElementTree.parse(path).getroot()
+            dofs = [joint.attrib["name"] for joint in root.iter("joint") if joint.get("type", "fixed") != "fixed"]
+        self.own_model, self.own_fixed, self.own_dofs = model, fixed, sorted(dofs, reverse=True)
+        self.own_bodies = [model.body(i).name for i in range(model.nbody - 1, 0, -1)]
+
+
+class Sim(Strict):
+    def __init__(self, params: SimParams) -> None:
+        self.own_params, self.own_envs, self.own_ready, self.own_tensors = params, [], False, {}
+
+
+class Env(Strict):
+    def __init__(self, sim: Sim) -> None:
+        self.own_sim, self.own_number = sim, len(sim.own_envs)
+
+
+class Gym(Strict):
+    """Calls arrive at `_NAME` only after the stubs agreed."""
+
+    def __getattribute__(self, name: str) -> Any:
+        if name.startswith("_"):
+            return object.__getattribute__(self, name)
+
+        def call(*positional: Any, **named: Any) -> Any:
+            arguments = check_call("Gym", name, positional, named)
+            return object.__getattribute__(self, f"_{name}")(*arguments.values())
+
+        return call
+
+    def _create_sim(self, compute: int, graphics: int, kind: Any, params: SimParams) -> Sim:
+        return Sim(params)
+
+    def _destroy_sim(self, sim: Sim) -> None:
+        sim.own_ready = False
+
+    def _add_ground(self, sim: Sim, params: Any) -> None:
+        assert params.normal.z == 1.0 and params.static_friction > 0.0
+
+    def _load_asset(self, sim: Sim, folder: str, name: str, options: Any) -> Asset:
+        return Asset(Path(folder) / name, options.fix_base_link)
+
+    def _find_asset_dof_index(self, asset: Asset, name: str) -> int:
+        return asset.own_dofs.index(name) if name in asset.own_dofs else -1
+
+    def _get_asset_dof_count(self, asset: Asset) -> int:
+        return len(asset.own_dofs)
+
+    def _get_asset_dof_names(self, asset: Asset) -> list[str]:
+        return asset.own_dofs
+
+    def _get_asset_rigid_body_dict(self, asset: Asset) -> dict[str, int]:
+        return {name: index for index, name in enumerate(asset.own_bodies)}
+
+    def _create_env(self, sim: Sim, lower: Vec3, upper: Vec3, per_row: int) -> Env:
+        sim.own_envs.append(Env(sim))
+        return sim.own_envs[-1]
+
+    def _get_env_origin(self, env: Env) -> Vec3:
+        return Vec3(4.0 * env.own_number, 0.0, 0.0)
+
+    def _create_actor(self, env: Env, asset: Asset, pose: Transform, *others: Any) -> int:
+        env.own_asset = asset
+        env.own_dofs = np.zeros(len(asset.own_dofs), dtype=DOF_TYPES)
+        env.own_shapes = [self._fill("RigidShapeProperties", friction=1.0) for _ in asset.own_bodies]
+        env.own_masses = []
+        for name in asset.own_bodies:
+            inertia = self._fill("Mat33", x=Vec3(1.0), y=Vec3(0.0, 1.0), z=Vec3(0.0, 0.0, 1.0))
+            mass = float(asset.own_model.body(name).mass[0])
+            env.own_masses.append(self._fill("RigidBodyProperties", mass=mass, inertia=inertia))
+        return 0
+
+    def _fill(self, name: str, **values: Any) -> Any:
+        filled = CLASSES.setdefault(name, type(name, (Strict,), {}))()
+        for field, value in values.items():
+            setattr(filled, field, value)
+        return filled
+
+    def _get_actor_index(self, env: Env, actor: int, domain: Any) -> int:
+        return env.own_number
+
+    def _get_actor_dof_properties(self, env: Env, actor: int) -> np.ndarray:
+        return env.own_dofs.copy()
+
+    def _set_actor_dof_properties(self, env: Env, actor: int, properties: np.ndarray) -> bool:
+        env.own_dofs = properties.copy()
+        return True
+
+    def _get_actor_rigid_body_names(self, env: Env, actor: int) -> list[str]:
+        return env.own_asset.own_bodies
+
+    def _get_actor_rigid_shape_properties(self, env: Env, actor: int) -> list[Any]:
+        return env.own_shapes
+
+    def _get_actor_rigid_body_shape_indices(self, env: Env, actor: int) -> list[Any]:
+        return [self._fill("IndexRange", start=start, count=1) for start in range(len(env.own_shapes))]
+
+    def _set_actor_rigid_shape_properties(self, env: Env, actor: int, shapes: list[Any]) -> bool:
+        env.own_shapes = shapes
+        return True
+
+    def _get_actor_rigid_body_properties(self, env: Env, actor: int) -> list[Any]:
+        return env.own_masses
+
+    def _set_actor_rigid_body_properties(self, env: Env, actor: int, props: list[Any], recompute: bool) -> bool:
+        env.own_masses = props
+        return True
+
+    def _prepare_sim(self, sim: Sim) -> bool:
+        asset, n = sim.own_envs[0].own_asset, len(sim.own_envs)
+        model, rows = asset.own_model, {"actor_root_state": 1, "dof_state": len(asset.own_dofs)}
+        rows |= dict.fromkeys(("rigid_body_state", "net_contact_force"), len(asset.own_bodies))
+        for name, columns in TENSORS.items():
+            wrapped = _unwrap(torch.zeros(n * rows[name], columns))
+            sim.own_tensors[name] = (wrapped, wrapped.own_torch.clone())  # what is shown, and the truth
+        sim.own_tensors["actor_root_state"][1][:, 6] = 1.0
+        sim.own_targets = torch.zeros(n, len(asset.own_dofs))
+        sim.own_qpos = np.array([model.joint(name).qposadr[0] for name in asset.own_dofs])
+        sim.own_qvel = np.array([model.joint(name).dofadr[0] for name in asset.own_dofs])
+        sim.own_ready = True
+        return True
+
+    def _target(self, sim: Sim, tensor: Any) -> bool:
+        assert sim.own_ready and tensor.own_torch.shape == (sim.own_targets.numel(),)
+        sim.own_targets = tensor.own_torch.view(sim.own_targets.shape).clone()
+        return True
+
+    _set_dof_position_target_tensor = _set_dof_velocity_target_tensor = _set_dof_actuation_force_tensor = _target
+
+    def _indexed(self, name: str, sim: Sim, tensor: Any, indices: Any, count: int) -> bool:
+        truth, rows = sim.own_tensors[name][1], indices.own_torch
+        assert rows.dtype == torch.int32 and rows.shape == (count,) and tensor.own_torch.shape == truth.shape
+        whole = truth.view(len(sim.own_envs), -1)
+        whole[rows.long()] = tensor.own_torch.view(whole.shape)[rows.long()]
+        return True
+
+    def _set_dof_state_tensor_indexed(self, *arguments: Any) -> bool:
+        return self._indexed("dof_state", *arguments)
+
+    def _set_actor_root_state_tensor_indexed(self, *arguments: Any) -> bool:
+        return self._indexed("actor_root_state", *arguments)
+
+    def _fetch_results(self, sim: Sim, wait: bool) -> None:
+        assert wait
+
+    def _simulate(self, sim: Sim) -> None:
+        assert sim.own_ready
+        n, dt, gravity = len(sim.own_envs), sim.own_params.dt, sim.own_params.gravity
+        position, velocity = sim.own_tensors["dof_state"][1].view(n, -1, 2).unbind(-1)
+        drive = {name: torch.tensor(np.stack([env.own_dofs[name] for env in sim.own_envs])) for name in DOF_FIELDS}
+        mode, limit = drive["driveMode"], drive["effort"]
+        aim = drive["stiffness"] * (sim.own_targets - position) * (mode == 1) - drive["damping"] * velocity
+        aim += drive["damping"] * sim.own_targets * (mode == 2) + sim.own_targets * (mode == 3)
+        mass = [sum(b.mass for b in e.own_masses) / e.own_asset.own_model.body_mass.sum() for e in sim.own_envs]
+        velocity += dt * aim.clip(-limit, limit) / torch.tensor(mass)[:, None]
+        position += dt * velocity
+        roots = sim.own_tensors["actor_root_state"][1]
+        if not sim.own_envs[0].own_asset.own_fixed:
+            roots[:, 9] += dt * gravity.z
+            roots[:, :3] += dt * roots[:, 7:10]
+        self._place(sim)
+
+    def _place(self, sim: Sim) -> None:
+        """States of all bodies, and contact forces on them."""
+        n, asset = len(sim.own_envs), sim.own_envs[0].own_asset
+        bodies = sim.own_tensors["rigid_body_state"][1].view(n, -1, 13)
+        contacts = sim.own_tensors["net_contact_force"][1].view(n, -1, 3)
+        for world, env in enumerate(sim.own_envs):
+            data, ids = self._state(sim, world), [asset.own_model.body(name).id for name in asset.own_bodies]
+            origin = self._get_env_origin(env)
+            for row, body in enumerate(ids):
+                speed = np.zeros(6)
+                mujoco.mj_objectVelocity(asset.own_model, data, mujoco.mjtObj.mjOBJ_BODY, body, speed, 0)
+                x, y, z = data.xpos[body]
+                w, i, j, k = data.xquat[body]
+                state = (x + origin.x, y + origin.y, z + origin.z, i, j, k, w, *speed[3:], *speed[:3])
+                bodies[world, row] = torch.tensor(state)
+                contacts[world, row] = torch.tensor(_contact(asset.own_model, data, body))
+
+    def _state(self, sim: Sim, world: int) -> mujoco.MjData:
+        """MuJoCo's view of one world."""
+        asset, env = sim.own_envs[world].own_asset, sim.own_envs[world]
+        data = mujoco.MjData(asset.own_model)
+        states = sim.own_tensors["dof_state"][1].view(len(sim.own_envs), -1, 2)[world].numpy()
+        data.qpos[sim.own_qpos], data.qvel[sim.own_qvel] = states[:, 0], states[:, 1]
+        if not asset.own_fixed:
+            root, origin = sim.own_tensors["actor_root_state"][1][world].double().numpy(), self._get_env_origin(env)
+            data.qpos[:3] = root[:3] - (origin.x, origin.y, origin.z)
+            data.qpos[3:7] = root[[6, 3, 4, 5]]
+            rotation = np.zeros(9)
+            mujoco.mju_quat2Mat(rotation, data.qpos[3:7])
+            rotation = rotation.reshape(3, 3)
+            data.qvel[3:6] = rotation.T @ root[10:]
+            data.qvel[:3] = root[7:10] - np.cross(root[10:], rotation @ asset.own_model.body_ipos[1])
+        asset.own_model.opt.disableflags |= mujoco.mjtDisableBit.mjDSBL_AUTORESET
+        if np.isfinite(data.qpos).all() and np.isfinite(data.qvel).all():
+            mujoco.mj_forward(asset.own_model, data)
+        else:
+            data.xpos[:] = np.nan
+        return data
+
+    def _refresh(self, name: str, sim: Sim) -> bool:
+        wrapped, truth = sim.own_tensors[name]
+        wrapped.own_torch.copy_(truth)
+        return True
+
+
+def _contact(model: mujoco.MjModel, data: mujoco.MjData, body: int) -> np.ndarray:
+    total, force = np.zeros(3), np.zeros(6)
+    for number, contact in enumerate(data.contact):
+        mujoco.mj_contactForce(model, data, number, force)
+        world = contact.frame.reshape(3, 3).T @ force[:3]
+        total += world * (int(model.geom_bodyid[contact.geom2] == body) - int(model.geom_bodyid[contact.geom1] == body))
+    return total
+
+
+for _name in TENSORS:
+    setattr(Gym, f"_refresh_{_name}_tensor", lambda self, sim, name=_name: self._refresh(name, sim))
+    setattr(Gym, f"_acquire_{_name}_tensor", lambda self, sim, name=_name: sim.own_tensors[name][0])
+
+CLASSES: dict[str, type] = {
+    kind.__name__: kind for kind in (Vec3, Quat, Transform, PhysXParams, SimParams, Asset, Sim, Env, Gym)
+}
+CLASSES["Tensor"] = type("Tensor", (Strict,), {})
