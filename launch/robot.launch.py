@@ -19,6 +19,7 @@ ARGUMENTS = {
     "params_file": ([SHARE, "/params/", LaunchConfiguration("robot"), ".yaml"], "parameters"),
     "namespace": ("", "of all nodes"),
     "use_sim_time": ("false", "serve on a simulator's clock"),
+    "imu": ("imu_sensor_broadcaster/imu", "topic of the IMU, as ros2_control's broadcaster names it"),
     "headless": ("true", "taken for symmetry; a robot has no viewer"),
     "log_level": ("info", "debug, info, warn, error or fatal"),
     "record": ("", "file of an MCAP recording; empty: none"),
@@ -28,7 +29,7 @@ ARGUMENTS = {
 def generate_launch_description():
     """Describe it."""
     server = _node("policy_server", {"autostart": True})
-    watchdog = _node("watchdog", {})
+    watchdog = _node("watchdog", {}, respawn=True)
     recorder = IncludeLaunchDescription(
         PythonLaunchDescriptionSource(PathJoinSubstitution([SHARE, "launch", "record.launch.py"])),
         launch_arguments={"record": LaunchConfiguration("record")}.items(),
@@ -41,7 +42,7 @@ def generate_launch_description():
     return LaunchDescription([*arguments, watchdog, server, recorder])
 
 
-def _node(name, parameters):
+def _node(name, parameters, respawn=False):
     common = {
         "bundle_path": LaunchConfiguration("bundle_path"),
         "use_sim_time": LaunchConfiguration("use_sim_time"),
@@ -52,6 +53,8 @@ def _node(name, parameters):
         name=name,
         namespace=LaunchConfiguration("namespace"),
         parameters=[LaunchConfiguration("params_file"), common, parameters],
+        remappings=[("imu/data", LaunchConfiguration("imu"))],
+        respawn=respawn,
         ros_arguments=["--log-level", LaunchConfiguration("log_level")],
         output="screen",
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections import deque
 from dataclasses import dataclass, replace
@@ -14,13 +15,14 @@ from pgx_core.serving.config import Answer, Event, Instant, Request, ServingConf
 from pgx_core.serving.course import Course
 from pgx_core.serving.hazards import Hazards
 from pgx_core.serving.inputs import InputGate, Inputs, Untrusted
-from pgx_core.serving.modes import ACTIVATED, MOVING, Mode, ModeRules, ModeState, Signals, count, decide
+from pgx_core.serving.modes import ACTIVATED, MOVING, Mode, ModeRules, ModeState, Signals, count, decide, why_deaf
 from pgx_core.serving.output import OutputGate, SafeCommands
 from pgx_core.serving.pilot import Pilot
 from pgx_core.serving.router import RequestRefused, describe
 from pgx_core.serving.ways import survey
 
 JUST_ACTIVATED = "the first command is where the joints are"  # so that it is no step, whoever commanded before
+SAFE_S = 0.3  # s at most in which a safe velocity or effort command takes over, however slowly policies are blended
 MOST_EVENTS = 1000  # kept between two ticks; the oldest go first
 
 
@@ -38,10 +40,6 @@ class Controller:
     Inputs, `request` and `estop` may come from one thread and `tick` from another: each leaves an immutable value
     in a slot, which the tick reads. `activate`, `deactivate` and `tick` exclude each other.
 
-    Args:
-        bundle: verified policies.
-        config: settings.
-
     `switching` says in a sentence what is known of switches between the bundle's objectives.
 
     Raises:
@@ -50,7 +48,9 @@ class Controller:
 
     def __init__(self, bundle: Bundle, config: ServingConfig = ServingConfig()) -> None:  # noqa: B008, it is frozen
         contract = bundle.manifest.contract
-        blend_ticks = max(1, round(config.blend_s * contract.control_rate))
+        blend_ticks, safe_ticks = (
+            max(1, round(seconds * contract.control_rate)) for seconds in (config.blend_s, min(config.blend_s, SAFE_S))
+        )
         self.contract: PolicyContract = contract
         self._position = contract.command_type == "position"
         self._estop_timeout = config.estop_timeout_s
@@ -58,10 +58,11 @@ class Controller:
         self._inputs, self._hazards = InputGate(contract, config), Hazards(contract, config.overspeed)
         ways, self.switching = survey(bundle.switches, config)
         self._course, self._pilot = Course(bundle.manifest, config, ways), Pilot(bundle, blend_ticks)
-        self._safe, self._gate = SafeCommands(contract), OutputGate(contract, blend_ticks)
+        self._safe, self._gate = SafeCommands(contract), OutputGate(contract, safe_ticks)
         self._lock = threading.Lock()
         self._events: deque[Event] = deque(maxlen=MOST_EVENTS)
         self._estop: _Estop | None = None
+        self._asked_at = -math.inf  # s, monotonic: when the last request came
         self._presses = self._presses_seen = 0  # counted, so that a press between two ticks is not lost
         self._command: np.ndarray | None = None  # the last published one; None while INACTIVE or unknown
         self._left: tuple[np.ndarray, float] | None = None  # the last one before INACTIVE, and when, s monotonic
@@ -72,6 +73,11 @@ class Controller:
     def mode(self) -> Mode:
         """What the controller does now."""
         return self._state.mode
+
+    @property
+    def stopped(self) -> bool:
+        """Whether the e-stop was last heard pressed."""
+        return self._estop is not None and self._estop.pressed
 
     def required_inputs(self) -> tuple[str, ...]:
         """The inputs that the policies need: of "joint_states", "imu", "odometry", "sensor:NAME"."""
@@ -104,7 +110,10 @@ class Controller:
     def request(self, request: Request, now: Instant) -> Answer:
         """Ask for an objective. It is judged at once, and takes effect at a tick; a refused one changes nothing."""
         try:
-            self._check_open()
+            asked_at, self._asked_at = self._asked_at, now.monotonic
+            closed = why_deaf(self._state, self._signals, now.monotonic - asked_at, now.monotonic, self._rules)
+            if closed:
+                raise RequestRefused(closed)
             return self._course.request(request, now, self.mode in MOVING)
         except RequestRefused as error:
             kept = self._course.wished
@@ -246,16 +255,6 @@ class Controller:
         if mode is Mode.DAMP:
             return self._safe.damp(previous, inputs.positions, inputs.velocities)
         return self._safe.hold(previous)
-
-    def _check_open(self) -> None:
-        """Refuse a request that must not take effect: it would set the robot moving later, unexpectedly."""
-        unfit = self._signals.fault or self._signals.danger
-        if self.mode is Mode.INACTIVE:
-            raise RequestRefused("inactive: activate first")
-        if self.mode is Mode.ESTOP:
-            raise RequestRefused("stopped by the e-stop: release it, deactivate and activate again")
-        if self.mode is Mode.DAMP and unfit:
-            raise RequestRefused(f"damped, and not fit to go on: {unfit}")
 
     def _note_events(self, driven: bool, signals: Signals, now: Instant) -> None:
         course, objective, group = self._course, self._course.route.objective, self._course.route.group

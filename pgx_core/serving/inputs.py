@@ -179,8 +179,8 @@ class InputGate:
             self._layout = order, self._find_joints(order)
         index = self._layout[1]
         return {
-            "positions": _vector(positions, len(order), "positions")[index],
-            "velocities": _vector(velocities, len(order), "velocities")[index],
+            "positions": _vector(positions, len(order), "positions", index),
+            "velocities": _vector(velocities, len(order), "velocities", index),
         }
 
     def _find_joints(self, names: tuple[Any, ...]) -> np.ndarray:
@@ -198,11 +198,14 @@ def _is_sensor(source: str) -> bool:
     return source.startswith(SENSOR_PREFIX)
 
 
-def _vector(values: Untrusted, size: int, what: str) -> np.ndarray:
-    """The numbers as an array of our own; NaN and infinity are refused before any clamp could hide them."""
+def _vector(values: Untrusted, size: int, what: str, index: np.ndarray | slice = slice(None)) -> np.ndarray:
+    """The numbers at `index` as an array of our own; NaN and infinity are refused before any clamp could hide them."""
+    if values is None:
+        raise _RefusedError(f"{what}: the sensor says that it measures none")
     vector: np.ndarray = np.array(values, np.float64)
     if vector.shape != (size,):
         raise _RefusedError(f"{what}: expected {size} numbers, got the shape {vector.shape}")
+    vector = vector[index]  # other joints are no matter
     if not (np.abs(vector) <= LARGEST).all():
         raise _RefusedError(f"{what}: not finite, or beyond float32")
     return vector

@@ -19,6 +19,9 @@ class Mode(Enum):
     ESTOP = "estop"  # the contract's safe state; left only by deactivation
 
 
+PAUSE = 1.0  # s without a request before one can end DAMP: a stream of them must not
+
+
 @dataclass(frozen=True)
 class ModeRules:
     """What the transitions depend on besides the signals."""
@@ -47,7 +50,7 @@ class ModeState:
 
     mode: Mode = Mode.INACTIVE
     bad: int = 0  # bad ticks in a row
-    good_since: float = math.inf  # s, monotonic: since when every reading was good; infinite while they are not
+    good_since: float = math.inf  # s, monotonic: since when every reading was good, without danger; infinite while not
 
 
 ACTIVATED = ModeState(Mode.HOLD, good_since=-math.inf)  # activation itself demands good readings
@@ -58,9 +61,9 @@ When = Callable[[ModeState, Signals, float, ModeRules], Reason]
 
 def count(state: ModeState, signals: Signals, now: float) -> ModeState:
     """Note whether this tick's readings were good; once a tick, before `decide`."""
-    if signals.fault:
-        return replace(state, bad=state.bad + 1, good_since=math.inf)
-    return replace(state, bad=0, good_since=min(state.good_since, now))
+    bad = state.bad + 1 if signals.fault else 0
+    good_since = math.inf if signals.fault or signals.danger else min(state.good_since, now)
+    return replace(state, bad=bad, good_since=good_since)
 
 
 def decide(state: ModeState, signals: Signals, now: float, rules: ModeRules) -> tuple[ModeState, Reason]:
@@ -78,6 +81,32 @@ def decide(state: ModeState, signals: Signals, now: float, rules: ModeRules) -> 
             if reason:
                 return replace(state, mode=target or rules.safe), reason
     return state, ""
+
+
+def why_deaf(state: ModeState, signals: Signals, pause: float, now: float, rules: ModeRules) -> Reason:
+    """Why a request must not take effect, as it would set the robot moving unexpectedly; "" if it may.
+
+    Args:
+        state: of the last tick.
+        signals: of the last tick.
+        pause: s since the request before this one.
+        now: s, monotonic.
+        rules: the robot's.
+    """
+    unfit, fit = signals.fault or signals.danger, max(0.0, now - state.good_since)
+    if state.mode is Mode.INACTIVE:
+        return "inactive: activate first"
+    if state.mode is Mode.ESTOP:
+        return "stopped by the e-stop: release it, deactivate and activate again"
+    if state.mode is not Mode.DAMP:
+        return ""
+    if unfit:
+        return f"damped, and not fit to go on: {unfit}"
+    if fit < rules.recovery_s:
+        return f"damped, and fit to go on only for {fit:.2f} s: ask again later"
+    if pause < PAUSE:  # whoever lifts a fallen robot does not expect it to start
+        return f"damped: requests that are repeated do not end it; ask after {PAUSE:g} s without one"
+    return ""
 
 
 def _stopped(state: ModeState, signals: Signals, now: float, rules: ModeRules) -> Reason:

@@ -29,7 +29,7 @@ class Rig:
         self._recorder, self._contract = recorder, contract
         self._random = np.random.default_rng(0)
         self._period = round(1e9 / contract.control_rate)
-        self.ticks = 0
+        self.ticks, self.covariance = 0, 0.0  # of the orientation, its first entry
         node = recorder.node
         topics = {"/joint_states": JointState, "/imu/data": Imu, "/odom": Odometry, "/clock": Clock}
         self._publishers = {topic: node.create_publisher(kind, topic, 10) for topic, kind in topics.items()}
@@ -81,6 +81,7 @@ class Rig:
         joints.position = array.array("d", positions[order])
         joints.velocity = array.array("d", velocities[order])
         imu, odom, clock = Imu(), Odometry(), Clock()
+        imu.orientation_covariance[0] = self.covariance
         orientation = np.array([1.0, *(0.1 * self._random.normal(size=3))])
         orientation /= np.linalg.norm(orientation)
         turn = imu.orientation

@@ -36,6 +36,7 @@ from pgx_core.contract import ObjectiveContract, PolicyContract
 from pgx_core.export.bundle import BundleContents, GroupPolicy, write_bundle
 from pgx_core.learning.network import GaussianPolicy
 from pgx_core.objectives.suites import RUNNER
+from pgx_core.serving.modes import PAUSE
 from pgx_core.simulation.robot_model import compile_robot, standalone_mjcf
 
 from .processes import Launcher, Process, wait_until
@@ -230,6 +231,7 @@ class System:
     def _walks_or_asks(self, walks: Callable[[PolicyStatus], bool]) -> bool:
         status = self._wait_for_status(lambda m: True)
         if status.mode in ("RUN", "DAMP") and not walks(status):
+            time.sleep(1.2 * PAUSE)  # a stream of requests would never end DAMP
             self.ask(name="walk")
         return walks(status)
 

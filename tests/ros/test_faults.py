@@ -21,6 +21,8 @@ from lifecycle_msgs.msg import Transition
 from pgx_policy_server.parameters import SERVER as SERVER_ROWS
 from std_msgs.msg import Bool, String
 
+from pgx_core.serving.modes import PAUSE
+
 from .processes import wait_until
 from .system import EVENTS, INPUTS, SCHEDULING, STATUS, TICK, TIMEOUT, VELOCITY_LIMIT, System, running_system, seconds
 
@@ -337,7 +339,7 @@ def test_a_simulator_that_starts_again_finds_the_server_ready(system: System) ->
     assert system.commands[counted].arrival - began < DISCOVERY + SCHEDULING
     # Where the new clock is heard before the new sensors, it damps until it is asked again.
     assert set(system.mode_events(mark)) <= {"RAMP", "RUN", "DAMP"}
-    wait_until(lambda: system.ask(name="run").accepted, 10.0, "the server to be ready")
+    wait_until(lambda: time.sleep(1.2 * PAUSE) or system.ask(name="run").accepted, 15.0, "the server to be ready")
     system.event(mark, kind="switch", target="run")
     assert system.watchdog.alive and "silent" not in system.watchdog.log.splitlines()[-1:]
 

@@ -22,13 +22,14 @@ from lifecycle_msgs.srv import ChangeState, GetState
 from pgx_policy_server.parameters import SERVER
 from rcl_interfaces.msg import Parameter, ParameterType, ParameterValue
 from rcl_interfaces.srv import SetParameters
+from rclpy.qos import QoSProfile, ReliabilityPolicy
 from std_msgs.msg import Bool, String
 from std_srvs.srv import SetBool
 
 from pgx_core.serving import Controller, Request, ServingConfig, load_bundle
 from pgx_core.serving.manifest import BundleManifest
 
-from .processes import Process
+from .processes import Process, wait_until
 from .recorder import Recorder
 
 pgx_msgs = pytest.importorskip("pgx_msgs", reason="pgx_msgs is not built: it needs a C++ compiler")
@@ -142,6 +143,9 @@ def test_a_parameter_out_of_range_ends_the_process_in_one_line(start_server, par
         ({"require_provider": "TensorrtExecutionProvider"}, "runs on CPUExecutionProvider, not on Tensorrt"),
         ({"providers": ["Nonsense"]}, "providers: ONNX Runtime has none of them"),
         ({"bundle_path": ""}, "bundle_path: expected the folder of a bundle"),
+        ({"timeout_s": 0.05}, "timeout_s: expected 0.12 s or more, 3 heartbeats at 25 Hz, got 0.05 s"),
+        ({"cmd_vel_command": "spin", "neutral_objective": "stand"}, "cmd_vel_command: expected what commands"),
+        ({"cmd_vel_command": "velocity"}, "expected a neutral_objective too"),
     ],
 )
 def test_a_wrong_setting_is_refused_by_configure(start_server, change, state, parameters, words: str) -> None:
@@ -281,20 +285,42 @@ def test_the_stop_as_a_service(active: Process, rig: Rig, change, recorder) -> N
     recorder.wait_for(EVENTS, lambda m: m.target == "ESTOP")
     assert change(DEACTIVATE)
     assert not change(ACTIVATE), "while it is pressed"
+    assert change(CLEANUP) and change(CONFIGURE)
+    rig.connect()
+    assert not change(ACTIVATE), "and another bundle does not release it"
     press(False)
     rig.step(2, commanded=False)
     assert change(ACTIVATE)
 
 
 def test_twist_sets_the_commanded_velocity(start_server, rig: Rig, change, recorder) -> None:
-    start_server(use_sim_time=True, watchdog="", cmd_vel_command="velocity")
+    start_server(use_sim_time=True, watchdog="", cmd_vel_command="velocity", neutral_objective="stand")
     assert change(CONFIGURE)
     rig.connect()
     assert change(ACTIVATE)
-    twist = Twist()
-    twist.linear.x = 2.1
-    recorder.talk(Twist, "/cmd_vel").publish(twist)
-    step_until(rig, lambda: pursued(recorder) == "quick/run")
+    twist, stick = Twist(), recorder.talk(Twist, "/cmd_vel")
+    for velocity, served in ((2.1, "quick/run"), (1.3, "calm/stand"), (2.1, "quick/run"), (0.0, "calm/stand")):
+        twist.linear.x = velocity  # 1.3 is near no objective
+        stick.publish(twist)
+        step_until(rig, lambda served=served: pursued(recorder) == served)
+
+
+def test_an_imu_without_orientation_is_refused_however_level_it_is(active: Process, rig: Rig, ask, recorder) -> None:
+    rig.step(3)
+    assert ask(name="walk").accepted
+    rig.step(3)
+    rig.covariance = -1.0
+    rig.step(10)
+    recorder.wait_for(STATUS, lambda m: m.mode in ("HOLD", "DAMP") and "measures none" in m.reason)
+
+
+def test_a_best_effort_button_is_heard(active: Process, rig: Rig, recorder) -> None:
+    rig.step(3)
+    qos = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
+    button = recorder.node.create_publisher(Bool, "/policy_server/estop", qos)
+    wait_until(lambda: button.get_subscription_count() > 0, 10.0, "the server")
+    button.publish(Bool(data=True))
+    step_until(rig, lambda: recorder.heard[STATUS][-1].message.mode == "ESTOP")
 
 
 def test_the_commands_are_the_controllers_own(start_server, rig: Rig, change, ask, runner_bundle: Path) -> None:

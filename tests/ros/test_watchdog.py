@@ -180,6 +180,22 @@ def test_a_killed_server_is_replaced_and_a_new_one_takes_over(
     recorder.wait_for("/diagnostics", watchdog_says(DiagnosticStatus.OK), after=place)
 
 
+def test_a_lost_terminal_ends_the_server_and_leaves_the_robot_to_the_watchdog(
+    start_sim, start_server, start_watchdog, recorder: Recorder
+) -> None:
+    start_sim()
+    server = start_server(use_sim_time=True, autostart=True, initial_objective="walk")
+    watchdog = start_watchdog(use_sim_time=True)
+    recorder.listen(DiagnosticArray, "/diagnostics", reliable=True)
+    recorder.wait_for("/diagnostics", watchdog_says(DiagnosticStatus.OK))
+    server.wait_for("RAMP -> RUN")
+    watchdog.popen.send_signal(signal.SIGHUP)
+    assert server.stop(signal.SIGHUP) == 0
+    heard = len(recorder.heard[COMMANDS])
+    recorder.wait_for("/diagnostics", watchdog_says(DiagnosticStatus.ERROR))
+    wait_until(lambda: len(recorder.heard[COMMANDS]) > heard + 20, 5.0, "the watchdog's commands")
+
+
 def test_a_server_that_stops_in_order_is_no_fault(start_sim, start_server, start_watchdog, recorder: Recorder) -> None:
     recorder.listen(DiagnosticArray, "/diagnostics", reliable=True)
     start_sim()

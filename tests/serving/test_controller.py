@@ -247,7 +247,7 @@ def test_a_policy_that_fails_damps_at_once_and_another_may_take_over(bundle, rea
     assert tick.mode is Mode.DAMP and words in tick.refusal
     assert events(tick, "mode") == [("run", "ramp"), ("ramp", "damp")] and not events(tick, "switch")
     np.testing.assert_array_equal(tick.action, before.action)
-    driver.tick(readings())
+    driver.run(readings(), 60)
     assert driver.select("backward").accepted
     assert driver.run(readings(), 30).mode is Mode.RUN
 
@@ -264,9 +264,42 @@ def test_a_fall_and_a_runaway_joint_damp_at_once(under, bundle, readings, drive)
         assert tick.mode is Mode.DAMP and ("leans" in tick.refusal or "moves at" in tick.refusal)
         answer = driver.select("jump")
         assert not answer.accepted and answer.reason.startswith("damped, and not fit to go on: ")
-        assert driver.run(readings(**level), 50).mode is Mode.DAMP, "a refused request must not move it later"
+        assert driver.run(readings(**level), 60).mode is Mode.DAMP, "a refused request must not move it later"
         assert driver.select("jump").accepted
         assert driver.tick(readings(**level)).mode is Mode.RAMP
+
+
+def test_a_stream_of_requests_does_not_end_a_fall_and_a_request_after_a_pause_does(under, bundle, readings, drive):
+    """Whoever sets a fallen robot on its feet, with a remote control that repeats itself, must not be kicked."""
+    level, fallen = np.array([1.0, 0.0, 0.0, 0.0]), np.array([0.0, 1.0, 0.0, 0.0])
+    driver = drive(under(bundle, maximum_tilt=1.0), recovery_s=0.5).activate(readings(orientation=level))
+    driver.run(readings(orientation=level), 30)
+    for tick in range(150):
+        assert driver.select("forward").accepted is False or tick == 0
+        lies = driver.tick(readings(orientation=fallen if tick < 50 else level))
+        assert lies.mode is Mode.DAMP
+    assert "repeated" in driver.select("forward").reason
+    driver.run(readings(orientation=level), 60)
+    driver.tick(readings(orientation=fallen))
+    driver.run(readings(orientation=level), 20)
+    assert "fit to go on only for" in driver.select("forward").reason
+    driver.run(readings(orientation=level), 60)
+    assert driver.select("forward").accepted
+    assert driver.tick(readings(orientation=level)).mode is Mode.RAMP
+
+
+def test_safe_commands_take_over_quickly_however_slowly_policies_are_blended(bundles, readings, drive):
+    driver = drive(bundles["velocity"], blend_s=5.0).activate(readings())
+    assert np.abs(driver.run(readings(), 300).command).max() > 0.0
+    driver.controller.estop(True, driver.now)
+    assert not driver.run(readings(), 16).command.any()
+
+
+def test_the_estops_state_can_be_handed_on(bundle, readings, drive):
+    driver = drive(bundle).activate(readings())
+    for pressed in (True, False):
+        driver.controller.estop(pressed, driver.now)
+        assert driver.controller.stopped is pressed
 
 
 def test_a_request_in_the_moment_of_the_fall_is_dropped_and_says_so(under, bundle, readings, drive):

@@ -162,7 +162,21 @@ RUNAWAY = ("spoilt", ("joint_velocities", 7.0))
 STEP, SOME, WHILE = ("good", 1), ("good", 3), ("good", 30)
 EVERY_WAY = {
     "damp": (
-        *(START, WHILE, ("request", "jump"), STEP, RUNAWAY, STEP, ("request", "forward"), STEP, ON, STEP, STOP, OFF),
+        *(
+            START,
+            WHILE,
+            ("request", "jump"),
+            STEP,
+            RUNAWAY,
+            WHILE,
+            WHILE,
+            ("request", "forward"),
+            STEP,
+            ON,
+            STEP,
+            STOP,
+            OFF,
+        ),
         *(START, RUNAWAY, STOP, STEP, START, STOP, STEP, START, SOME, STOP, STEP, START, WHILE, STOP, STEP),
         *(START, WHILE, RUNAWAY, ON, STEP, STOP, OFF, START, ON, STEP, STOP, OFF, START, WHILE, ON, STEP, STOP, STEP),
     ),

@@ -52,7 +52,7 @@ class Recorder:
     def check(self) -> None:
         """Nothing runs beside the callbacks."""
 
-    def close(self) -> None:
+    def close(self, orderly: bool) -> None:
         """Complete the file."""
         self._writer.finish()
         self._stream.close()

@@ -14,6 +14,11 @@ from std_msgs.msg import Float64MultiArray, Header
 from pgx_core.contract import SENSOR_PREFIX
 from pgx_core.serving import Controller, Instant
 
+# A queue is shared by all who publish on a topic: with room for one, a gripper's joints would push out the legs'.
+DEPTH = 10
+INPUT_QOS = QoSProfile(depth=DEPTH, reliability=ReliabilityPolicy.BEST_EFFORT)
+NONE_MEASURED = -1.0  # first entry of the covariance of what an IMU does not measure (sensor_msgs/Imu)
+
 
 def stamp_of(header: Header) -> float:
     """Seconds on the ROS clock."""
@@ -30,7 +35,7 @@ class RobotInputs:
         depth: messages a queue keeps.
     """
 
-    def __init__(self, node: Node, controller: Controller, now: Callable[[], Instant], depth: int = 1) -> None:
+    def __init__(self, node: Node, controller: Controller, now: Callable[[], Instant], depth: int = DEPTH) -> None:
         self._node = node
         self._controller = controller
         self._now = now
@@ -70,6 +75,10 @@ class RobotInputs:
         turn, rate = message.orientation, message.angular_velocity
         orientation = np.array((turn.w, turn.x, turn.y, turn.z))
         velocity = np.array((rate.x, rate.y, rate.z))
+        if message.orientation_covariance[0] == NONE_MEASURED:
+            orientation = None  # the message then holds a level one
+        if message.angular_velocity_covariance[0] == NONE_MEASURED:
+            velocity = None
         self.refusals["imu"] = self._controller.imu(orientation, velocity, stamp_of(message.header), self._now())
 
     def _on_odometry(self, message: Odometry) -> None:

@@ -11,7 +11,9 @@ from rclpy.qos import QoSProfile
 from std_msgs.msg import Header, String
 
 from pgx_core.contract import ObjectiveContract
-from pgx_core.serving import Answer, Controller, Instant, Request
+from pgx_core.errors import ConfigError
+from pgx_core.serving import Answer, Controller, Instant, Mode, Request
+from pgx_core.serving.modes import MOVING
 from pgx_policy_server.inputs import stamp_of
 from pgx_policy_server.reports import TYPED, Reports
 
@@ -31,8 +33,11 @@ class ObjectiveInterface:
         controller: takes the requests.
         objectives: what the bundle can be asked for.
         now: the time of arrival.
-        values: the parameters `objective_age_s`, `cmd_vel_command` and `enable_stamped_cmd_vel`.
+        values: the parameters.
         report: told of refusals that the controller does not see, and of the objective that is pursued.
+
+    Raises:
+        ConfigError: cmd_vel is asked for, and no objective serves it, or none is neutral.
     """
 
     def __init__(
@@ -47,14 +52,15 @@ class ObjectiveInterface:
         self._node, self._controller, self._now, self._report = node, controller, now, report
         self._objectives = objectives
         self._oldest = values["objective_age_s"] or float("inf")
-        self._velocity_name = values["cmd_vel_command"]
+        self._neutral = Request(name=values["neutral_objective"])
+        self._axes = _axes(values, objectives)
         self._subscriptions = [node.create_subscription(String, "~/objective_name", self._on_name, QOS)]
         self._services = []
         if TYPED:
             self._subscriptions.append(node.create_subscription(ObjectiveCommand, "~/objective", self._on_command, QOS))
             self._services.append(node.create_service(SetObjective, "~/set_objective", self._on_set))
             self._services.append(node.create_service(ListObjectives, "~/list_objectives", self._on_list))
-        if self._velocity_name:
+        if self._axes:
             stamped = values["enable_stamped_cmd_vel"]
             kind, callback = (TwistStamped, self._on_stamped_twist) if stamped else (Twist, self._on_twist)
             self._subscriptions.append(node.create_subscription(kind, "cmd_vel", callback, QOS))
@@ -70,7 +76,11 @@ class ObjectiveInterface:
         self._controller.request(Request(name=message.data), self._now())
 
     def _on_twist(self, message: Twist) -> None:
-        self._controller.request(Request(command={self._velocity_name: message.linear.x}), self._now())
+        turns = (message.linear.x, message.linear.y, message.angular.z)
+        answer = self._controller.request(Request(command=dict(zip(self._axes, turns, strict=False))), self._now())
+        pursues = answer.objective not in ("", self._neutral.name) and self._controller.mode in (Mode.HOLD, *MOVING)
+        if pursues and not answer.accepted:  # whoever lets go of a stick expects the robot to stop
+            self._controller.request(self._neutral, self._now())
 
     def _on_stamped_twist(self, message: TwistStamped) -> None:
         stale = self._stale(message.header)
@@ -108,6 +118,17 @@ class ObjectiveInterface:
         response.scores = [objective.score for objective in self._objectives]
         response.active = self._report.objective
         return response
+
+
+def _axes(values: dict[str, Any], objectives: Sequence[ObjectiveContract]) -> tuple[str, ...]:
+    """What linear.x, linear.y and angular.z of cmd_vel command; none where it is not asked for."""
+    names = tuple(name.strip() for name in values["cmd_vel_command"].split(",") if name.strip())
+    known = sorted({", ".join(objective.command) for objective in objectives})
+    if names and not any(objective.command.keys() == set(names) for objective in objectives):
+        raise ConfigError(f"cmd_vel_command: expected what commands an objective ({'; '.join(known)}), got {names}")
+    if names and not values["neutral_objective"]:
+        raise ConfigError("cmd_vel_command: expected a neutral_objective too, for a twist that no objective serves")
+    return names
 
 
 def _contradiction(message: Any) -> str:

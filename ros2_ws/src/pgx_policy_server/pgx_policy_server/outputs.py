@@ -53,6 +53,10 @@ class CommandOut:
             raise ConfigError(f"joint_order: expected the bundle's joints {', '.join(names)}, got {', '.join(order)}")
         if kind not in TOPICS:
             raise ConfigError(f"command_out_type: expected one of {', '.join(TOPICS)}, got '{kind}'")
+        if kind == "trajectory" and contract.command_type != "position":
+            # The controller refuses points without positions, and its last word on the robot is nobody's.
+            got = f"a bundle that commands {contract.command_type}: use forward or joint_state"
+            raise ConfigError(f"command_out_type: trajectory is for positions, got {got}")
         self._node = node
         self._kind = kind
         self._field = "data" if kind == "forward" else FIELDS[contract.command_type][kind == "joint_state"]

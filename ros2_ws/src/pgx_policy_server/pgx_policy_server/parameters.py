@@ -35,7 +35,7 @@ def _serving(name: str, description: str, low: float | None = None, high: float 
 # ROS cannot tell the type of an empty list: [""] stands for it.
 WIRING = (
     Row("bundle_path", "", "Folder of the bundle. Read when the node is configured."),
-    Row("command_out_type", "forward", "Message of the commands: forward, trajectory or joint_state."),
+    Row("command_out_type", "forward", "Message of the commands: forward, trajectory (positions only) or joint_state."),
     Row("controller", "forward_position_controller", "Controller that takes forward or trajectory commands."),
     Row("joint_order", [""], "Joints in the order the controller expects; empty: the bundle's order."),
     Row("timeout_s", 0.15, "Silence of an active server after which the watchdog commands the robot, s.", 0.02, 10.0),
@@ -44,7 +44,11 @@ SERVER = (
     *WIRING,
     Row("providers", ["CPUExecutionProvider"], "ONNX Runtime's execution providers, best first."),
     Row("require_provider", "", "Refuse to configure unless every policy runs on this provider; empty: any will do."),
-    Row("cmd_vel_command", "", "Command that cmd_vel's linear.x sets, such as velocity; empty: not subscribed."),
+    Row(
+        "cmd_vel_command",
+        "",
+        "Commands that cmd_vel's linear x, y and angular z set: velocity, lateral, turn; empty: none.",
+    ),
     Row("enable_stamped_cmd_vel", False, "cmd_vel is a TwistStamped instead of a Twist."),
     Row("objective_age_s", 1.0, "A stamped objective older than this is refused, s; 0: none is too old.", 0.0, 3600.0),
     Row("watchdog", "watchdog", "Name of the watchdog's node, whose absence is reported; empty: there is none."),

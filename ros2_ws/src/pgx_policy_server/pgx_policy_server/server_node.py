@@ -37,6 +37,7 @@ class PolicyServerNode(LifecycleNode):
         self._session: Session | None = None
         self._state, self._note = "unconfigured", ""
         self._starting = False  # by itself
+        self._stopped = False  # the e-stop was pressed when the last session ended
         self._reports = Reports(self)
         self._rounds, self._headline = 0, ()
         steady = Clock(clock_type=ClockType.STEADY_TIME)
@@ -55,17 +56,17 @@ class PolicyServerNode(LifecycleNode):
         if self._session is not None:
             self._session.check()
 
-    def close(self) -> None:
-        """Leave the robot with a safe command."""
+    def close(self, orderly: bool = True) -> None:
+        """Leave the robot with a safe command; after a fault the watchdog gives the next."""
         if self._session is not None:
             if self._state == ACTIVE:
-                self._session.deactivate()
+                self._session.deactivate(orderly)
             self._session.close()
 
     def on_configure(self, state: LifecycleState) -> Answer:
         """Load and verify the bundle and open its topics."""
         try:
-            self._session = Session(self, read(self, SERVER), self._reports)
+            self._session = Session(self, read(self, SERVER), self._reports, self._stopped)
         except PgxError as error:
             return self._refuse(f"configuration refused: {error}")
         # Worth saying, and said here: rclpy's first message takes 20 ms, which the first tick does not have.
@@ -85,6 +86,7 @@ class PolicyServerNode(LifecycleNode):
     def on_cleanup(self, state: LifecycleState) -> Answer:
         """Free the bundle."""
         self._session.close()
+        self._stopped = self._session.stopped  # the e-stop is not released by another bundle
         self._session = None
         return self._become("unconfigured")
 

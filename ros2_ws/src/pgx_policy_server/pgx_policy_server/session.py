@@ -11,14 +11,14 @@ import numpy as np
 import onnxruntime
 from rclpy.duration import Duration
 from rclpy.node import Node
-from rclpy.qos import QoSProfile
+from rclpy.qos import QoSProfile, ReliabilityPolicy
 from std_msgs.msg import Bool
 from std_srvs.srv import SetBool
 
 from pgx_core.errors import BundleError, ConfigError
 from pgx_core.serving import Bundle, Controller, Instant, Mode, Tick, load_bundle
 from pgx_core.serving.output import OutputGate, SafeCommands
-from pgx_policy_server.inputs import RobotInputs
+from pgx_policy_server.inputs import DEPTH, RobotInputs
 from pgx_policy_server.metronome import SIMULATED_DEPTH, SimulatedMetronome, WallMetronome
 from pgx_policy_server.objectives import ObjectiveInterface
 from pgx_policy_server.outputs import CommandOut
@@ -32,6 +32,8 @@ WATCHDOG_SILENCE = 1.0  # s after which the watchdog counts as gone
 DISCOVERY = 1.0  # s in which nodes come to know of each other, on a machine that is not very busy
 FLUSH = 0.5  # s for the last messages to arrive
 QOS = QoSProfile(depth=1)
+BEST_EFFORT = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
+LEAST_HEARTBEATS = 3  # that the watchdog must miss
 
 
 class Session:
@@ -41,13 +43,14 @@ class Session:
         node: whose topics these are.
         values: every parameter.
         reports: told of ticks and events.
+        stopped: the e-stop is pressed already.
 
     Raises:
         BundleError: the bundle is refused.
         ConfigError: the parameters do not fit it, or each other.
     """
 
-    def __init__(self, node: Node, values: dict[str, Any], reports: Reports) -> None:
+    def __init__(self, node: Node, values: dict[str, Any], reports: Reports, stopped: bool = False) -> None:
         self._bundle = _load(values)
         contract = self._bundle.manifest.contract
         self._node, self._reports, self._watchdog = node, reports, values["watchdog"]
@@ -59,7 +62,9 @@ class Session:
         self._simulated = bool(simulated)
         self._metronome = SimulatedMetronome(node, rate) if simulated else WallMetronome(rate)
         now = self._metronome.now
-        self._inputs = RobotInputs(node, self._controller, now, SIMULATED_DEPTH if simulated else 1)
+        if stopped:
+            self._controller.estop(True, now())
+        self._inputs = RobotInputs(node, self._controller, now, SIMULATED_DEPTH if simulated else DEPTH)
         objectives = self._bundle.manifest.objectives
         self._objectives = ObjectiveInterface(node, self._controller, objectives, now, values, reports)
         self._open_estop()
@@ -81,14 +86,23 @@ class Session:
             self._metronome.start(self._beat)
         return refusal
 
-    def deactivate(self) -> None:
-        """Stop the loop and leave the robot with a safe command."""
+    @property
+    def stopped(self) -> bool:
+        """Whether the e-stop is pressed."""
+        return self._controller.stopped
+
+    def deactivate(self, orderly: bool = True) -> None:
+        """Stop the loop and leave the robot with a safe command.
+
+        After a fault, `orderly` is False: the heartbeat then just ends, and the watchdog commands the safe state.
+        """
         self._metronome.stop()
         command = self._tick.command if self._tick else None
         self._controller.deactivate(self._metronome.now())
         if command is not None:
             self._come_to_rest(command)
-        self._heartbeat.publish(Bool(data=False))  # an end in order is no fault
+        if orderly:
+            self._heartbeat.publish(Bool(data=False))
         self._tick, self._reason = None, ""
         self._reports.active("", "")
 
@@ -107,6 +121,7 @@ class Session:
     def look(self) -> None:
         """While inactive: read the inputs without commanding, so that reports say what activation waits for."""
         now = self._metronome.now()
+        self._watch_clock(now)
         self._tick = self._controller.tick(now)
         for event in self._tick.events:
             self._reports.event(event, now)
@@ -167,11 +182,9 @@ class Session:
     def _beat(self, now: Instant, missed: int) -> None:
         """One control tick."""
         start = time.monotonic()
-        if now.ros < self._last_ros:
-            self._controller.clock_jumped(now)
-        self._last_ros = now.ros
+        self._watch_clock(now)
         # Both, as the watchdog counts: a simulator's clock may jump, or a message of it be lost.
-        stood = min(missed * self._period, start - self._last_start)
+        stood = min(missed * self._period if self._simulated else math.inf, start - self._last_start)
         if stood >= self._patience:
             self._controller.stalled(stood)
         self._last_start = start
@@ -182,6 +195,11 @@ class Session:
             self._output.publish(tick.command)
         self._timing.add(start, time.monotonic(), missed)
         self._note(tick, now)
+
+    def _watch_clock(self, now: Instant) -> None:
+        if now.ros < self._last_ros:
+            self._controller.clock_jumped(now)
+        self._last_ros = now.ros
 
     def _come_to_rest(self, command: np.ndarray) -> None:
         """Hold the position, or bring velocity or effort to 0: the controller keeps the last command for ever."""
@@ -215,11 +233,20 @@ class Session:
             return response
 
         self._estop_service = self._node.create_service(SetBool, "~/estop", on_call)
-        self._subscriptions = [self._node.create_subscription(Bool, "~/estop", on_message, QOS)]
+        # A reliable reader does not hear a best-effort button, and the other kind may lose a press: one of each.
+        self._subscriptions = [
+            self._node.create_subscription(Bool, "~/estop", on_message, qos) for qos in (QOS, BEST_EFFORT)
+        ]
 
     def _open_heartbeats(self, rate: float) -> None:
         self._alive = Bool(data=True)
         self._ticks_per_heartbeat = max(1, round(rate / HEARTBEAT_RATE))
+        least = LEAST_HEARTBEATS * self._ticks_per_heartbeat / rate
+        if self._watchdog and self._patience < least:
+            raise ConfigError(
+                f"timeout_s: expected {least:.3g} s or more, {LEAST_HEARTBEATS} heartbeats at {rate:g} Hz, got "
+                f"{self._patience:g} s: the watchdog would command beside this server"
+            )
         self._heartbeat = self._node.create_publisher(Bool, "~/heartbeat", QOS)
         self._watchdog_heard = time.monotonic()
 

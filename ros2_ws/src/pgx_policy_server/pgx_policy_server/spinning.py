@@ -26,14 +26,18 @@ class Served(Protocol):
     def check(self) -> None:
         """Called some times a second; raises what ended a thread of its own."""
 
-    def close(self) -> None:
-        """Leave the robot safe. ROS still works."""
+    def close(self, orderly: bool) -> None:
+        """Leave the robot safe; `orderly`: as somebody wished, and not by a fault. ROS still works."""
 
 
-def run(make: Callable[[], Served]) -> None:
-    """Spin until SIGINT or SIGTERM, then close. A user's mistake ends the process with one line and status 1."""
+def run(make: Callable[[], Served], outlives_terminal: bool = False) -> None:
+    """Spin until SIGINT or SIGTERM, then close. A user's mistake ends the process with one line and status 1.
+
+    SIGHUP, a terminal or connection that is gone, ends it too, but not in order; unless it outlives that.
+    """
     stopping: list[int] = []
-    for number in (signal.SIGINT, signal.SIGTERM):
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    for number in (signal.SIGINT, signal.SIGTERM, *([] if outlives_terminal else [signal.SIGHUP])):
         # Later signals change nothing: the process is stopping already.
         signal.signal(number, lambda number, _: stopping.append(number))
     sys.setswitchinterval(SWITCH)
@@ -45,13 +49,15 @@ def run(make: Callable[[], Served]) -> None:
         sys.exit(f"{error}")
     executor = make_executor()
     executor.add_node(served.node)
+    orderly = False
     try:
         while not stopping:
             # spin() of the EventsExecutor takes a whole core and is deaf to signals in some releases.
             executor.spin_once(timeout_sec=POLL)
             served.check()
+        orderly = stopping[0] != signal.SIGHUP
     finally:
-        served.close()
+        served.close(orderly)
         executor.shutdown()
         served.node.destroy_node()
         rclpy.shutdown()

@@ -17,6 +17,7 @@ from pgx_core.contract import PolicyContract
 from pgx_core.errors import BundleError
 from pgx_core.serving import Instant
 from pgx_core.serving.manifest import MANIFEST_FILE, decode_manifest
+from pgx_policy_server.inputs import INPUT_QOS
 from pgx_policy_server.outputs import CommandOut
 from pgx_policy_server.parameters import WATCHDOG, declare, read
 from pgx_policy_server.spinning import run
@@ -63,7 +64,7 @@ class WatchdogNode(Node):
     def check(self) -> None:
         """Nothing runs beside the callbacks."""
 
-    def close(self) -> None:
+    def close(self, orderly: bool) -> None:
         """The robot keeps what it was last told."""
 
     def _subscribe(self, server: str) -> None:
@@ -83,7 +84,7 @@ class WatchdogNode(Node):
 
         self.create_subscription(Bool, f"{server}/heartbeat", on_heartbeat, QoSProfile(depth=1))
         self.create_subscription(self._output.message_type, self._output.topic, on_command, newest)
-        self.create_subscription(JointState, "joint_states", on_joints, newest)
+        self.create_subscription(JointState, "joint_states", on_joints, INPUT_QOS)
 
     def _now(self) -> Instant:
         """The time; its ROS part forward only, since a simulator may start again."""
@@ -133,7 +134,7 @@ def _read_contract(folder: Path) -> PolicyContract:
 
 def main() -> None:
     """Entry point of the executable `watchdog`."""
-    run(WatchdogNode)
+    run(WatchdogNode, outlives_terminal=True)  # the robot may move yet, and its server has just lost the terminal
 
 
 if __name__ == "__main__":

@@ -75,7 +75,7 @@ class SimNode:
             raise self._metronome.failure
         self._tell_limp()
 
-    def close(self) -> None:
+    def close(self, orderly: bool) -> None:
         """See Served."""
         self._metronome.stop()
         if self._viewer:
