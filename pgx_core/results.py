@@ -15,6 +15,9 @@ from pgx_core.learning.network import GaussianPolicy
 from pgx_core.objectives.environment_suite import EnvironmentSuite
 from pgx_core.records import to_plain
 from pgx_core.report.data import Curve, MethodScores, ReportData, StageCost
+from pgx_core.report.evidence import AFFINITY_PICTURE, evidence
+from pgx_core.report.pictures import png
+from pgx_core.report.plots import affinity_figure
 from pgx_core.run import Run
 from pgx_core.simulation.robot_model import compile_robot, scene_of, standalone_mjcf
 from pgx_core.training.methods import Method
@@ -43,6 +46,7 @@ def bundle_contents(run: Run) -> BundleContents:
     if run.config.groups_conditioned:
         contract = replace(contract, observation=(*contract.observation, ObservationTerm("objective", n)))
     names = [f"group_{group}" for group in range(partition.k)]
+    data = report_data(run)
     return BundleContents(
         name=run.suite.name,
         contract=contract,
@@ -59,8 +63,9 @@ def bundle_contents(run: Run) -> BundleContents:
         metrics={"steps": float(run.steps), "mean_score": float(scores.scores.mean())},
         config=to_plain(run.config),
         seed=run.config.seed,
-        rationale=_rationale(partition),
+        rationale=f"{_rationale(partition)} {evidence(data)}",
         robot_xml=standalone_mjcf(suite.robot),
+        assets={AFFINITY_PICTURE: png(affinity_figure(data))},
         randomization=suite.randomization,
     )
 
@@ -86,10 +91,11 @@ def _golden(run: Run, transitions: Transitions, partition: Partition, group: int
 
 
 def _rationale(partition: Partition) -> str:
+    groups = "1 group" if partition.k == 1 else f"{partition.k} groups"
     measured = "" if np.isnan(partition.stability) else f", stability {partition.stability:.2f}"
     return (
         f"The objectives were grouped by how much adapting the meta policy to one is estimated to help the others "
-        f"(method {partition.method}, {partition.k} groups, clustering value {partition.value:.2f}{measured})."
+        f"(method {partition.method}, {groups}, clustering value {partition.value:.2f}{measured})."
     )
 
 

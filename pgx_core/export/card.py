@@ -45,7 +45,7 @@ tags: [reinforcement-learning, robotics, onnx]
 
 # {manifest.name}
 
-Policies for the robot `{contract.robot}`: {len(manifest.objectives)} objectives in {len(manifest.groups)} groups,
+Policies for the robot `{contract.robot}`: {len(manifest.objectives)} objectives in {_counted(len(manifest.groups))},
 {contract.command_type} commands for {contract.action_size} joints at {contract.control_rate:g} Hz.
 
 ## Objectives
@@ -90,6 +90,10 @@ Seed {manifest.seed}.
 
 {licence}
 """
+
+
+def _counted(groups: int) -> str:
+    return f"{groups} group" if groups == 1 else f"{groups} groups"
 
 
 def file_table(files: Mapping[str, str]) -> str:

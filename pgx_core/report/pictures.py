@@ -47,13 +47,14 @@ class Drawing:
 def draw_pictures(data: ReportData) -> tuple[Picture, ...]:
     """Every picture for which there is data."""
     return tuple(
-        Picture(each.name, _png(each.draw(data)), each.describe(data), each.caption)
+        Picture(each.name, png(each.draw(data)), each.describe(data), each.caption)
         for each in DRAWINGS
         if len(getattr(data, each.needs)) > 0
     )
 
 
-def _png(figure: Figure) -> bytes:
+def png(figure: Figure) -> bytes:
+    """The figure as a PNG file."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=DPI)
     return buffer.getvalue()

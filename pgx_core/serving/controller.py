@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from pgx_core.contract import PolicyContract
+from pgx_core.errors import require
 from pgx_core.serving.bundle import Bundle
 from pgx_core.serving.config import Answer, Event, Instant, Request, ServingConfig, Tick
 from pgx_core.serving.course import Course
@@ -44,10 +45,14 @@ class Controller:
 
     Raises:
         BundleError: an objective of the settings is unknown.
+        ConfigError: a command may go stale, and the robot would stiffen in mid-step for want of a neutral objective.
     """
 
     def __init__(self, bundle: Bundle, config: ServingConfig = ServingConfig()) -> None:  # noqa: B008, it is frozen
         contract = bundle.manifest.contract
+        stiffens = config.command_timeout_s > 0.0 and contract.safe_state == "damp" and not config.neutral_objective
+        wanted = "an objective for when the command is stale, or command_timeout_s 0"
+        require(not stiffens, "neutral_objective", wanted, "none")
         blend_ticks, safe_ticks = (
             max(1, round(seconds * contract.control_rate)) for seconds in (config.blend_s, min(config.blend_s, SAFE_S))
         )

@@ -84,7 +84,7 @@ LAYERS = {
     "run": layer("grouping training learning.network objectives errors records files types", "numpy torch"),
     # What a run hands out, gathered from its folder.
     "results": layer(
-        "run training.methods simulation.robot_model learning.network objectives.environment_suite export report.data "
+        "run training.methods simulation.robot_model learning.network objectives.environment_suite export report "
         "contract types records errors",
         "numpy",
     ),

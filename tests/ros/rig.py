@@ -50,14 +50,20 @@ class Rig:
 
     def connect(self) -> None:
         """Wait for the server's subscriptions, then give it the first readings."""
-        # The server's node has a clock of its own besides the one it ticks by.
-        wanted = dict.fromkeys(self._publishers, 1) | {"/clock": 2}
+        # The server's node has a clock of its own besides the one it ticks by, and the recorder hears joint states.
+        wanted = dict.fromkeys(self._publishers, 1) | {"/clock": 2, "/joint_states": 2}
         wait_until(
             lambda: all(p.get_subscription_count() >= wanted[topic] for topic, p in self._publishers.items()),
             15.0, "the server's subscriptions",
         )  # fmt: skip
+        told = len(self._recorder.heard[STATUS])
         self.step(2, commanded=False)
-        self._recorder.wait_for(STATUS, lambda m: m.ages and np.isfinite(m.ages).all())
+        self._recorder.wait_for(STATUS, lambda m: m.ages and np.isfinite(m.ages).all(), after=told)
+
+    def disconnect(self) -> None:
+        """Wait until a server that was cleaned up is seen to listen no more: its next session is then told from it."""
+        publisher = self._publishers["/imu/data"]
+        wait_until(lambda: publisher.get_subscription_count() == 0, 15.0, "the server's subscriptions to go")
 
     def step(self, ticks: int = 1, commanded: bool = True) -> None:
         """Sensors, then the clock; wait for the command that answers."""

@@ -112,7 +112,7 @@ def test_a_broken_bundle_is_refused_in_one_line(start_server, bundle_copy: Path,
 
 
 def test_without_inputs_activation_is_refused(start_server, change, state) -> None:
-    server = start_server()
+    server = start_server(watchdog="")
     assert change(CONFIGURE)
     assert not change(ACTIVATE)
     assert state() == "inactive"
@@ -125,9 +125,10 @@ def test_without_inputs_activation_is_refused(start_server, change, state) -> No
         ({"blend_s": 9.0}, "parameter 'blend_s'"),
         ({"blend_s": 1}, "write a number with a point"),
         ({"bad_ticks": 0}, "parameter 'bad_ticks'"),
+        ({"timout_s": 0.2}, "parameter 'timout_s': expected a parameter of policy_server; is 'timeout_s' meant?"),
     ],
 )
-def test_a_parameter_out_of_range_ends_the_process_in_one_line(start_server, parameters, words: str) -> None:
+def test_a_wrong_parameter_ends_the_process_in_one_line(start_server, parameters, words: str) -> None:
     server = start_server(**parameters)
     assert server.popen.wait(15) == 1
     (line,) = server.log.splitlines()
@@ -176,6 +177,7 @@ def test_the_whole_cycle_and_a_hot_reload(
     time.sleep(0.2)
     assert len(rig.commands) == quiet, "an inactive server commands nothing"
     assert change(CLEANUP)
+    rig.disconnect()
     assert set_parameter(recorder, "bundle_path", str(bundle_copy)).successful
     assert change(CONFIGURE)
     rig.connect()
@@ -285,7 +287,9 @@ def test_the_stop_as_a_service(active: Process, rig: Rig, change, recorder) -> N
     recorder.wait_for(EVENTS, lambda m: m.target == "ESTOP")
     assert change(DEACTIVATE)
     assert not change(ACTIVATE), "while it is pressed"
-    assert change(CLEANUP) and change(CONFIGURE)
+    assert change(CLEANUP)
+    rig.disconnect()
+    assert change(CONFIGURE)
     rig.connect()
     assert not change(ACTIVATE), "and another bundle does not release it"
     press(False)

@@ -180,6 +180,19 @@ def test_a_killed_server_is_replaced_and_a_new_one_takes_over(
     recorder.wait_for("/diagnostics", watchdog_says(DiagnosticStatus.OK), after=place)
 
 
+def test_only_a_robot_that_is_watched_is_activated(start_sim, start_server, start_watchdog) -> None:
+    start_sim()
+    server = start_server(use_sim_time=True, autostart=True)
+    server.wait_for("activation refused: the watchdog 'watchdog' has not been heard")
+    stranger = start_watchdog(use_sim_time=True, timeout_s=1.0)
+    server.wait_for("got bundle ")
+    assert "0.15 s, got bundle" in server.log and "1 s: restart it with the server's parameters" in server.log
+    assert stranger.stop() == 0
+    server.wait_for("has been silent for 1 s")
+    start_watchdog(use_sim_time=True)
+    server.wait_for("INACTIVE -> HOLD")
+
+
 def test_a_lost_terminal_ends_the_server_and_leaves_the_robot_to_the_watchdog(
     start_sim, start_server, start_watchdog, recorder: Recorder
 ) -> None:
@@ -199,8 +212,9 @@ def test_a_lost_terminal_ends_the_server_and_leaves_the_robot_to_the_watchdog(
 def test_a_server_that_stops_in_order_is_no_fault(start_sim, start_server, start_watchdog, recorder: Recorder) -> None:
     recorder.listen(DiagnosticArray, "/diagnostics", reliable=True)
     start_sim()
-    server = start_server(use_sim_time=True, autostart=True)
-    watchdog = start_watchdog(use_sim_time=True, timeout_s=1.0)  # no pause of a busy machine is so long
+    settings = {"use_sim_time": True, "timeout_s": 1.0}  # no pause of a busy machine is so long
+    server = start_server(autostart=True, **settings)
+    watchdog = start_watchdog(**settings)
     server.wait_for("INACTIVE -> HOLD")
     wait_until(lambda: len(recorder.heard[COMMANDS]) > 20, 10.0, "commands")
     assert server.stop() == 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from pgx_core.errors import ConfigError
 from pgx_core.serving import Mode, Request
 
 KINDS = ("position", "conditioned", "effort", "velocity")
@@ -73,12 +74,17 @@ def test_a_policy_that_is_told_another_objective_is_blended_in_like_another_poli
     assert modes == [Mode.RAMP] * 15 + [Mode.RUN] * 2, "0.3 s"
 
 
-def test_a_stale_command_leads_to_the_neutral_objective_or_to_hold(bundle, readings, drive):
+def test_a_robot_that_damps_needs_a_neutral_objective_for_a_stale_command(bundle, drive):
+    with pytest.raises(ConfigError, match="neutral_objective: expected an objective for when the command is stale"):
+        drive(bundle, command_timeout_s=0.5)
+
+
+def test_a_stale_command_leads_to_the_neutral_objective_or_to_hold(bundle, under, readings, drive):
     driver = drive(bundle, command_timeout_s=0.5, neutral_objective="jump").activate(readings())
     assert driver.run(readings(), 25).objective == "forward"
     tick = driver.tick(readings())
     assert (tick.objective, tick.mode) == ("jump", Mode.RAMP)
-    driver = drive(bundle, command_timeout_s=0.5).activate(readings())
+    driver = drive(under(bundle, safe_state="hold"), command_timeout_s=0.5).activate(readings())
     driver.run(readings(), 20)
     driver.select("forward")  # the same again keeps it fresh
     assert driver.run(readings(), 25).mode is Mode.RUN

@@ -59,6 +59,7 @@ class CommandOut:
             raise ConfigError(f"command_out_type: trajectory is for positions, got {got}")
         self._node = node
         self._kind = kind
+        self._order = order
         self._field = "data" if kind == "forward" else FIELDS[contract.command_type][kind == "joint_state"]
         self._out = np.array([names.index(name) for name in order])  # contract order to the controller's
         self._back = np.argsort(self._out)
@@ -73,6 +74,10 @@ class CommandOut:
     def topic(self) -> str:
         """Its full name."""
         return str(self._publisher.topic_name)
+
+    def wiring(self, digest: str, timeout_s: float) -> str:
+        """What the server and its watchdog must agree on, in words: both compare it."""
+        return f"bundle {digest[:12]}, {self._kind} on {self.topic}, joints {' '.join(self._order)}, {timeout_s:g} s"
 
     @property
     def message_type(self) -> type:

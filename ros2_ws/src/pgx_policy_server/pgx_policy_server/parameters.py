@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
+from difflib import get_close_matches
 from typing import Any
 
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
@@ -51,12 +52,12 @@ SERVER = (
     ),
     Row("enable_stamped_cmd_vel", False, "cmd_vel is a TwistStamped instead of a Twist."),
     Row("objective_age_s", 1.0, "A stamped objective older than this is refused, s; 0: none is too old.", 0.0, 3600.0),
-    Row("watchdog", "watchdog", "Name of the watchdog's node, whose absence is reported; empty: there is none."),
+    Row("watchdog", "watchdog", "Name of the watchdog's node; nothing is activated without it; empty: there is none."),
     Row("autostart", False, "Configure, and activate as soon as the inputs are fresh.", read_only=True),
     _serving("initial_objective", "Pursued after activation; empty: hold until one is commanded."),
     _serving(
         "neutral_objective",
-        "Pursued when the command goes stale (empty: hold), or on the way where no direct switch is safe.",
+        "Pursued when the command goes stale (empty: hold), and on the way where no direct switch is safe.",
     ),
     _serving("blend_s", "Time over which a new policy takes over from the last command, s.", 0.0, 5.0),
     _serving("joint_state_age_s", "Oldest joint states to act on, s.", 0.001, 10.0),
@@ -84,8 +85,11 @@ def declare(node: Node, rows: Iterable[Row]) -> None:
     """Declare parameters.
 
     Raises:
-        ConfigError: a value that was given at the start has another type or is out of range.
+        ConfigError: a value that was given at the start has another type, is out of range, or has a name that is
+            nearly a parameter's: ROS takes no notice of unknown names.
     """
+    rows = tuple(rows)
+    _refuse_misspelt(node, {row.name for row in rows})
     for row in rows:
         try:
             node.declare_parameter(row.name, row.default, _descriptor(row))
@@ -107,6 +111,15 @@ def serving_config(values: dict[str, Any]) -> ServingConfig:
         ConfigError: they contradict each other.
     """
     return ServingConfig(**{field.name: values[field.name] for field in fields(ServingConfig)})
+
+
+def _refuse_misspelt(node: Node, names: set[str]) -> None:
+    # A name that resembles none may be another node's, in a file for all nodes.
+    known = names | {row.name for row in (*SERVER, *WATCHDOG)}
+    for given in node._parameter_overrides.keys() - known:
+        near = get_close_matches(given, names, 1, 0.85)
+        if near:
+            raise ConfigError(f"parameter '{given}': expected a parameter of {node.get_name()}; is '{near[0]}' meant?")
 
 
 def _is_list(value: object) -> bool:

@@ -12,7 +12,7 @@ import onnxruntime
 from rclpy.duration import Duration
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
-from std_msgs.msg import Bool
+from std_msgs.msg import Bool, String
 from std_srvs.srv import SetBool
 
 from pgx_core.errors import BundleError, ConfigError
@@ -57,6 +57,7 @@ class Session:
         self._controller = Controller(self._bundle, serving_config(values))
         order = values["joint_order"]
         self._output = CommandOut(node, values["command_out_type"], values["controller"], contract, order)
+        self._wiring = self._output.wiring(self._bundle.manifest.digest, values["timeout_s"])
         self._period, self._patience = 1.0 / contract.control_rate, values["timeout_s"]
         simulated, rate = node.get_parameter("use_sim_time").value, contract.control_rate
         self._simulated = bool(simulated)
@@ -77,6 +78,9 @@ class Session:
         others = self._other_commanders()
         if others:
             return f"{others[0]}: two nodes must not command one robot"
+        unwatched = self._unwatched()
+        if unwatched:
+            return f"{unwatched}; an empty parameter 'watchdog' says that there is none"
         refusal = self._controller.activate(self._metronome.now())
         if not refusal:
             self._reset()
@@ -152,7 +156,7 @@ class Session:
     def view(self, state: str, note: str) -> View:
         """What there is to report."""
         tick, manifest = self._tick, self._bundle.manifest
-        refusal = tick.refusal if tick and tick.refusal not in note else ""
+        warnings = [note, *(words for words in (tick.refusal if tick else "", self._unwatched()) if words not in note)]
         return View(
             state=state,
             mode=tick.mode.name if tick else Mode.INACTIVE.name,
@@ -168,7 +172,7 @@ class Session:
             refused_ticks=self._refused_ticks,
             clamps=tick.clamps if tick else 0,
             providers={group: session.provider for group, session in self._bundle.sessions.items()},
-            warnings=tuple(filter(None, (note, refusal, *self._missing()))),
+            warnings=tuple(filter(None, warnings)),
             errors=tuple(self._errors),
         )
 
@@ -248,19 +252,27 @@ class Session:
                 f"{self._patience:g} s: the watchdog would command beside this server"
             )
         self._heartbeat = self._node.create_publisher(Bool, "~/heartbeat", QOS)
-        self._watchdog_heard = time.monotonic()
+        self._watchdog_heard, self._watchdog_wiring = 0.0, ""
 
-        def on_watchdog(_: Bool) -> None:
-            self._watchdog_heard = time.monotonic()
+        def on_watchdog(message: String) -> None:
+            self._watchdog_heard, self._watchdog_wiring = time.monotonic(), message.data
 
         if self._watchdog:
             topic = f"{self._watchdog}/heartbeat"
-            self._subscriptions.append(self._node.create_subscription(Bool, topic, on_watchdog, QOS))
+            self._subscriptions.append(self._node.create_subscription(String, topic, on_watchdog, QOS))
 
-    def _missing(self) -> list[str]:
-        silence = time.monotonic() - self._watchdog_heard
-        gone = self._watchdog and silence > WATCHDOG_SILENCE
-        return [f"the watchdog '{self._watchdog}' has been silent for {silence:.1f} s"] if gone else []
+    def _unwatched(self) -> str:
+        """Why nobody would take the robot over if this process died, or empty."""
+        if not self._watchdog:
+            return ""
+        if not self._watchdog_wiring:
+            return f"the watchdog '{self._watchdog}' has not been heard"
+        if time.monotonic() - self._watchdog_heard > WATCHDOG_SILENCE:
+            return f"the watchdog '{self._watchdog}' has been silent for {WATCHDOG_SILENCE:g} s"
+        if self._watchdog_wiring != self._wiring:
+            got = f"got {self._watchdog_wiring}: restart it with the server's parameters"
+            return f"the watchdog '{self._watchdog}': expected {self._wiring}, {got}"
+        return ""
 
     def _other_commanders(self) -> list[str]:
         """Nodes besides this one and the watchdog that publish commands."""

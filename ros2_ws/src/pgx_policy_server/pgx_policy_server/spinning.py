@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import signal
 import sys
 from collections.abc import Callable
@@ -16,6 +17,7 @@ from pgx_core.errors import PgxError
 
 SWITCH = 0.5e-3  # s that one thread may keep the others waiting; Python's 5 ms is a quarter of a control period
 POLL = 0.1  # s: a signal is noticed after so long at most
+END = 10.0  # s that a process may take to leave the network, once it has said its last word
 
 
 class Served(Protocol):
@@ -58,6 +60,8 @@ def run(make: Callable[[], Served], outlives_terminal: bool = False) -> None:
         orderly = stopping[0] != signal.SIGHUP
     finally:
         served.close(orderly)
+        # Fast DDS may lock itself up while others leave too (eProsima/Fast-DDS issue 6502); no Python thread runs then.
+        faulthandler.dump_traceback_later(END, exit=True)
         executor.shutdown()
         served.node.destroy_node()
         rclpy.shutdown()

@@ -11,12 +11,11 @@ from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import JointState
-from std_msgs.msg import Bool
+from std_msgs.msg import Bool, String
 
-from pgx_core.contract import PolicyContract
 from pgx_core.errors import BundleError
 from pgx_core.serving import Instant
-from pgx_core.serving.manifest import MANIFEST_FILE, decode_manifest
+from pgx_core.serving.manifest import MANIFEST_FILE, BundleManifest, decode_manifest
 from pgx_policy_server.inputs import INPUT_QOS
 from pgx_policy_server.outputs import CommandOut
 from pgx_policy_server.parameters import WATCHDOG, declare, read
@@ -30,7 +29,8 @@ HEARTBEATS_PER_DIAGNOSTIC = 10
 class WatchdogNode(Node):
     """Hears the server's heartbeat, and publishes safe commands while it should be there and is not.
 
-    It loads no policy: of the bundle it reads the contract alone.
+    It loads no policy: of the bundle it reads the contract alone. Its own heartbeat says what it is wired to, so that a
+    server with another bundle or other settings does not rely on it.
 
     Raises:
         BundleError: the bundle's manifest is unusable.
@@ -41,16 +41,18 @@ class WatchdogNode(Node):
         super().__init__("watchdog")
         declare(self, WATCHDOG)
         values = read(self, WATCHDOG)
-        contract = _read_contract(Path(values["bundle_path"]))
+        manifest = _read_manifest(Path(values["bundle_path"]))
+        contract = manifest.contract
         self._watchdog = Watchdog(contract, values["timeout_s"], values["joint_state_age_s"])
         self._output = CommandOut(
             self, values["command_out_type"], values["controller"], contract, values["joint_order"]
         )
+        self._wiring = String(data=self._output.wiring(manifest.digest, values["timeout_s"]))
         self._simulated = bool(self.get_parameter("use_sim_time").value)
         self._elapsed = self._ros = 0.0
         self._reported, self._rounds = False, 0
         self._subscribe(values["server"])
-        self._beat = self.create_publisher(Bool, "~/heartbeat", QoSProfile(depth=1))
+        self._beat = self.create_publisher(String, "~/heartbeat", QoSProfile(depth=1))
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         self.create_timer(1.0 / contract.control_rate, self._tick, clock=steady)
@@ -107,7 +109,7 @@ class WatchdogNode(Node):
             self._report()
 
     def _live(self) -> None:
-        self._beat.publish(Bool(data=True))
+        self._beat.publish(self._wiring)
         self._rounds += 1
         if self._rounds % HEARTBEATS_PER_DIAGNOSTIC == 0:
             self._report()
@@ -125,9 +127,9 @@ class WatchdogNode(Node):
         self._diagnostics.publish(message)
 
 
-def _read_contract(folder: Path) -> PolicyContract:
+def _read_manifest(folder: Path) -> BundleManifest:
     try:
-        return decode_manifest((folder / MANIFEST_FILE).read_text()).contract
+        return decode_manifest((folder / MANIFEST_FILE).read_text())
     except (OSError, UnicodeDecodeError) as error:
         raise BundleError(f"bundle_path: cannot read {MANIFEST_FILE} in '{folder}': {error}") from error
 
