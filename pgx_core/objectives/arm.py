@@ -63,7 +63,7 @@ def linger(state: State, command: Command) -> Float[Tensor, "B"]:
 
 def trespass(state: State, command: Command) -> Float[Tensor, "B"]:
     """Have the tool inside the sphere around (zone_x, zone_y, zone_z) of `radius`: 0 outside, -1 at its centre."""
-    centre = state.time.new_tensor([command[f"zone_{axis}"] for axis in "xyz"])
+    centre = state.constant(*(command[f"zone_{axis}"] for axis in "xyz"))
     depth = 1.0 - length(state.sensor("tool") - centre) / command["radius"]
     return -depth.clip(min=0.0)
 
@@ -76,7 +76,7 @@ def unrest(state: State, command: Command) -> Float[Tensor, "B"]:
 def effort(state: State, command: Command) -> Float[Tensor, "B"]:
     """Mean squared torque as a share of each joint's limit: 0 to -1."""
     torques = torch.cat([state.sensor(f"{joint}_torque") for joint in JOINTS], 1)
-    return -(torques / state.time.new_tensor(TORQUE_LIMITS)).square().mean(1)
+    return -(torques / state.constant(*TORQUE_LIMITS)).square().mean(1)
 
 
 COSTS = (Reward(unrest, 0.05), Reward(effort, 0.05), Reward(action_rate, 0.02))

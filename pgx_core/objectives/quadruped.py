@@ -136,7 +136,7 @@ def dawdle(state: State, command: Command) -> Float[Tensor, "B"]:
 
 def splay(state: State, command: Command) -> Float[Tensor, "B"]:
     """Spread or cross the legs: 0 to -1."""
-    hips = state.qpos[:, 7::3] - state.time.new_tensor(HIPS)
+    hips = state.qpos[:, 7::3] - state.constant(*HIPS)
     return closeness(length(hips), 0.5) - 1.0
 
 

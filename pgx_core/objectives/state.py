@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache
 
 import torch
 from jaxtyping import Float
@@ -30,3 +31,15 @@ class State:
             known = ", ".join(self.sensors) or "none"
             raise KeyError(f"no sensor '{name}' in the robot's MJCF (it has: {known})")
         return self.sensordata[:, self.sensors[name]]
+
+    def constant(self, *values: float) -> Float[Tensor, "_"]:
+        """Numbers where the worlds are, shared by all who ask for them: not to be written to.
+
+        They are put there once. A term that made them anew would wait, at every step, for all that a GPU has queued.
+        """
+        return _constant(values, self.time.dtype, self.time.device)
+
+
+@cache
+def _constant(values: tuple[float, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
+    return torch.tensor(values, dtype=dtype, device=device)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import cast
 
 import mujoco
 
@@ -33,7 +32,7 @@ def load(robot: RobotModel, models: Sequence[mujoco.MjModel], mjcf: Path, device
         raise ConfigError(f"the backend 'isaacgym' cannot start: {_reason(error)}") from error
     from pgx_core.simulation.isaacgym_engine import IsaacGymEngine
 
-    return cast(Engine, IsaacGymEngine(robot, models, mjcf, device))
+    return IsaacGymEngine(robot, models, mjcf, device)
 
 
 def _reason(error: ImportError) -> str:

@@ -69,6 +69,7 @@ class IsaacGymEngine:
         self._qvel = torch.zeros(n, model.nv, device=self.device)
         self._sensordata = torch.zeros(n, model.nsensordata, device=self.device)
         self._pending = torch.zeros(n, dtype=torch.bool, device=self.device)
+        self._next_roots, self._next_dofs = torch.zeros_like(self._roots), torch.zeros_like(self._dof_states)
         self.reset(~self._pending, self._qpos, self._qvel)
 
     def reset(self, mask: Bool[Tensor, "W"], qpos: Float[Tensor, "W nq"], qvel: Float[Tensor, "W nv"]) -> None:
@@ -78,7 +79,10 @@ class IsaacGymEngine:
             qpos[:, 3:7] = torch.nn.functional.normalize(qpos[:, 3:7], dim=1)
         self._qpos = torch.where(mask[:, None], qpos, self._qpos)
         self._qvel = torch.where(mask[:, None], qvel, self._qvel)
-        self._pending = self._pending | mask
+        rows, self._pending = mask[:, None], self._pending | mask
+        self._next_dofs = torch.where(rows[..., None], self._to_dofs(self._qpos, self._qvel), self._next_dofs)
+        if self._floats:
+            self._next_roots = torch.where(rows, self._to_roots(self._qpos[:, :7], self._qvel[:, :6]), self._next_roots)
         worlds = mask.nonzero()[:, 0]
         if len(worlds):
             self._sensordata[worlds] = self._start_sensors(worlds)
@@ -104,13 +108,23 @@ class IsaacGymEngine:
         return self._qpos.clone(), self._qvel.clone(), self._sensordata.clone()
 
     def snapshot(self) -> dict[str, Tensor]:
-        """See Engine. What PhysX remembers of contacts is not to be had: the last digits differ after `restore`."""
-        return {"qpos": self._qpos.clone(), "qvel": self._qvel.clone(), "sensordata": self._sensordata.clone()}
+        """See Engine. Isaac's own states are in it, since those of MuJoCo that are made of them round differently.
+
+        What PhysX remembers of contacts is not to be had: there, the last digits may differ after `restore`.
+        """
+        held = self._pending[:, None]
+        return {
+            "qpos": self._qpos.clone(),
+            "qvel": self._qvel.clone(),
+            "sensordata": self._sensordata.clone(),
+            "roots": torch.where(held, self._next_roots, self._roots),
+            "dofs": torch.where(held[..., None], self._next_dofs, self._dof_states),
+        }
 
     def restore(self, snapshot: dict[str, Tensor]) -> None:
         """See Engine."""
-        self._qpos, self._qvel, self._sensordata = (
-            snapshot[name].to(self.device).clone() for name in ("qpos", "qvel", "sensordata")
+        self._qpos, self._qvel, self._sensordata, self._next_roots, self._next_dofs = (
+            snapshot[name].to(self.device).clone() for name in ("qpos", "qvel", "sensordata", "roots", "dofs")
         )
         self._pending = torch.ones_like(self._pending)
 
@@ -132,15 +146,10 @@ class IsaacGymEngine:
             return
         gym, sim, count = self._world.gym, self._world.sim, len(worlds)
         indices = gymtorch.unwrap_tensor(self._actors[worlds].contiguous())
-        states = self._dof_states.clone()
-        states[:, self._dofs, 0] = self._qpos[:, self._dof_qpos]
-        states[:, self._dofs, 1] = self._qvel[:, self._dof_qvel]
-        flat = states.view(-1, 2)
-        gym.set_dof_state_tensor_indexed(sim, gymtorch.unwrap_tensor(flat), indices, count)
+        gym.set_dof_state_tensor_indexed(sim, gymtorch.unwrap_tensor(self._next_dofs.view(-1, 2)), indices, count)
         if self._floats:
-            roots = self._to_roots(self._qpos[:, :7], self._qvel[:, :6])
-            gym.set_actor_root_state_tensor_indexed(sim, gymtorch.unwrap_tensor(roots), indices, count)
-        self._dof_states[worlds] = states[worlds]
+            gym.set_actor_root_state_tensor_indexed(sim, gymtorch.unwrap_tensor(self._next_roots), indices, count)
+        self._dof_states[worlds] = self._next_dofs[worlds]
         self._pending = torch.zeros_like(self._pending)
 
     def _drive(self, command: Tensor) -> None:
@@ -179,6 +188,12 @@ class IsaacGymEngine:
                 effort=self._effort(command),
             )
             self._sensordata = torch.cat([read(states) for read in self._readings], 1)
+
+    def _to_dofs(self, qpos: Tensor, qvel: Tensor) -> Tensor:
+        """MuJoCo's hinges and slides as Isaac's joint states."""
+        states = torch.zeros_like(self._dof_states)
+        states[:, self._dofs, 0], states[:, self._dofs, 1] = qpos[:, self._dof_qpos], qvel[:, self._dof_qvel]
+        return states
 
     def _to_roots(self, pose: Tensor, velocity: Tensor) -> Tensor:
         """MuJoCo's free joint as Isaac's root states."""

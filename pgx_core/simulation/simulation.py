@@ -52,7 +52,7 @@ class SimulationConfig:
     @property
     def resident(self) -> bool:
         """Worlds live on a device: chance too comes from there, and no step waits for it."""
-        return self.backend == "warp"
+        return self.backend == "warp" or self.device != "cpu"
 
 
 class Simulation:

@@ -1,7 +1,8 @@
-"""Every physics backend; each test of this folder runs on all of them."""
+"""Every physics backend; each test of this folder runs on all of them, but for warp, which compiles for long."""
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from typing import get_args, get_type_hints
 
 import numpy as np
@@ -10,13 +11,34 @@ import torch
 
 from pgx_core.simulation.simulation import Simulation, SimulationConfig
 
+from ..simulation import isaacgym_standin, isaacgym_stubs
+
 BACKENDS = get_args(get_type_hints(SimulationConfig)["backend"])
+# What is above the engine has no part in which engine it is; `tests/simulation/test_resident.py` has the rest.
+FILES_OF_WARP = ("test_engine.py", "test_divergence.py")
 
 
-@pytest.fixture(params=BACKENDS)
+def pytest_generate_tests(metafunc):
+    if "config" in metafunc.fixturenames:
+        with_warp = metafunc.definition.path.name in FILES_OF_WARP
+        metafunc.parametrize("config", [b for b in BACKENDS if b != "warp" or with_warp], indirect=True)
+
+
+@pytest.fixture(scope="module")
+def isaacgym():
+    """The stand-in for Isaac Gym."""
+    if not isaacgym_stubs.folder().exists():
+        pytest.skip("isaacgym-stubs is not installed")
+    with isaacgym_standin.installed():
+        yield
+
+
+@pytest.fixture
 def config(request):
-    if request.param == "warp":
-        pytest.importorskip("mujoco_warp", reason="needs the extra 'warp'")
+    if request.param == "warp" and find_spec("mujoco_warp") is None:
+        pytest.skip("needs the extra 'warp'")
+    if request.param == "isaacgym":
+        request.getfixturevalue("isaacgym")
     return SimulationConfig(request.param, threads=1)
 
 

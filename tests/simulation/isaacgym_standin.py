@@ -8,113 +8,52 @@ from __future__ import annotations
 
 import sys
 import types
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-from xml.etree import ElementTree
 
 import mujoco
 import numpy as np
 import torch
 
+from .isaacgym_objects import CLASSES, Asset, Env, Sim, SimParams, Strict, Transform, Vec3, class_of, unwrap
 from .isaacgym_stubs import check_call, constants, stubs
 
 DOF_FIELDS = (
-    "hasLimits",
-    "lower",
-    "upper",
-    "driveMode",
-    "velocity",
-    "effort",
-    "stiffness",
-    "damping",
-    "friction",
-    "armature",
+    *("hasLimits", "lower", "upper", "driveMode", "velocity", "effort", "stiffness", "damping"),
+    *("friction", "armature"),
 )
 DOF_TYPES = [(name, {"hasLimits": "?", "driveMode": "i4"}.get(name, "f4")) for name in DOF_FIELDS]
 NAMED = ("SimType", "IndexDomain", "UpAxis")  # the enumerations that calls are checked for
 TENSORS = {"actor_root_state": 13, "dof_state": 2, "rigid_body_state": 13, "net_contact_force": 3}
 
 
-class Strict:
-    """A class of the stubs: only their fields can be set or read."""
+@contextmanager
+def installed() -> Iterator[types.ModuleType]:
+    """The stand-in as the module `isaacgym`; it yields `isaacgym.gymapi`. Afterwards nothing is left of it."""
+    yield _install()
+    for name in ("isaacgym", "isaacgym.gymapi", "isaacgym.gymtorch"):
+        sys.modules.pop(name, None)
+    for name in ("isaacgym_engine", "isaacgym_world"):
+        sys.modules.pop(f"pgx_core.simulation.{name}", None)
 
-    def __setattr__(self, name: str, value: Any) -> None:
-        allowed = stubs()[type(self).__name__].fields
-        assert name.startswith("own_") or name in allowed, f"{type(self).__name__} has no field '{name}'"
-        object.__setattr__(self, name, value)
 
-
-def install() -> types.ModuleType:
+def _install() -> types.ModuleType:
     """Put modules `isaacgym`, `.gymapi` and `.gymtorch` in place of the real ones."""
     package, gymapi, gymtorch = (
         types.ModuleType(name) for name in ("isaacgym", "isaacgym.gymapi", "isaacgym.gymtorch")
     )
     for name in stubs():
-        setattr(gymapi, name, CLASSES.setdefault(name, type(name, (Strict,), {})))
+        setattr(gymapi, name, class_of(name))
     for number, (name, kind) in enumerate(constants().items()):
-        setattr(gymapi, name, CLASSES[kind]() if kind in NAMED else number)
+        setattr(gymapi, name, class_of(kind)() if kind in NAMED else number)
     gymapi.acquire_gym = CLASSES["Gym"]
     gymtorch.wrap_tensor = lambda tensor: tensor.own_torch
-    gymtorch.unwrap_tensor = _unwrap
+    gymtorch.unwrap_tensor = unwrap
     package.gymapi, package.gymtorch = gymapi, gymtorch
     sys.modules |= {"isaacgym": package, "isaacgym.gymapi": gymapi, "isaacgym.gymtorch": gymtorch}
     return gymapi
-
-
-def _unwrap(tensor: torch.Tensor) -> Any:
-    assert tensor.is_contiguous(), "Isaac Gym takes contiguous tensors only"
-    wrapped = CLASSES["Tensor"]()
-    wrapped.own_torch = tensor
-    return wrapped
-
-
-class Vec3(Strict):
-    def __init__(self, x: float = 0.0, y: float = 0.0, z: float = 0.0) -> None:
-        assert all(isinstance(value, float) for value in (x, y, z))
-        self.x, self.y, self.z = x, y, z
-
-
-class Quat(Strict):
-    def __init__(self, x: float = 0.0, y: float = 0.0, z: float = 0.0, w: float = 1.0) -> None:
-        self.x, self.y, self.z, self.w = x, y, z, w
-
-
-class Transform(Strict):
-    def __init__(self, p: Vec3 | None = None, r: Quat | None = None) -> None:
-        self.p, self.r = p or Vec3(), r or Quat()
-
-
-class PhysXParams(Strict):
-    pass
-
-
-class SimParams(Strict):
-    def __init__(self) -> None:
-        self.physx, self.gravity, self.dt = PhysXParams(), Vec3(0.0, 0.0, -9.8), 1 / 60
-
-
-class Asset(Strict):
-    """Names come from the file that was loaded; Isaac sorts joints by its own lights, here backwards."""
-
-    def __init__(self, path: Path, fixed: bool) -> None:
-        assert path.exists()
-        model = mujoco.MjModel.from_xml_path(str(path.with_suffix(".xml")))
-        dofs = [model.joint(i).name for i in range(model.njnt) if model.jnt_type[i] != mujoco.mjtJoint.mjJNT_FREE]
-        if path.suffix == ".urdf":
-            root = ElementTree.parse(path).getroot()
-            dofs = [joint.attrib["name"] for joint in root.iter("joint") if joint.get("type", "fixed") != "fixed"]
-        self.own_model, self.own_fixed, self.own_dofs = model, fixed, sorted(dofs, reverse=True)
-        self.own_bodies = [model.body(i).name for i in range(model.nbody - 1, 0, -1)]
-
-
-class Sim(Strict):
-    def __init__(self, params: SimParams) -> None:
-        self.own_params, self.own_envs, self.own_ready, self.own_tensors = params, [], False, {}
-
-
-class Env(Strict):
-    def __init__(self, sim: Sim) -> None:
-        self.own_sim, self.own_number = sim, len(sim.own_envs)
 
 
 class Gym(Strict):
@@ -173,7 +112,7 @@ class Gym(Strict):
         return 0
 
     def _fill(self, name: str, **values: Any) -> Any:
-        filled = CLASSES.setdefault(name, type(name, (Strict,), {}))()
+        filled = class_of(name)()
         for field, value in values.items():
             setattr(filled, field, value)
         return filled
@@ -213,13 +152,13 @@ class Gym(Strict):
         model, rows = asset.own_model, {"actor_root_state": 1, "dof_state": len(asset.own_dofs)}
         rows |= dict.fromkeys(("rigid_body_state", "net_contact_force"), len(asset.own_bodies))
         for name, columns in TENSORS.items():
-            wrapped = _unwrap(torch.zeros(n * rows[name], columns))
+            wrapped = unwrap(torch.zeros(n * rows[name], columns))
             sim.own_tensors[name] = (wrapped, wrapped.own_torch.clone())  # what is shown, and the truth
         sim.own_tensors["actor_root_state"][1][:, 6] = 1.0
         sim.own_targets = torch.zeros(n, len(asset.own_dofs))
         sim.own_qpos = np.array([model.joint(name).qposadr[0] for name in asset.own_dofs])
         sim.own_qvel = np.array([model.joint(name).dofadr[0] for name in asset.own_dofs])
-        sim.own_ready = True
+        sim.own_ready, sim.own_placed = True, True
         return True
 
     def _target(self, sim: Sim, tensor: Any) -> bool:
@@ -260,10 +199,10 @@ class Gym(Strict):
         if not sim.own_envs[0].own_asset.own_fixed:
             roots[:, 9] += dt * gravity.z
             roots[:, :3] += dt * roots[:, 7:10]
-        self._place(sim)
+        sim.own_placed = False
 
     def _place(self, sim: Sim) -> None:
-        """States of all bodies, and contact forces on them."""
+        """States of all bodies, and contact forces on them; only when asked for, since MuJoCo takes its time."""
         n, asset = len(sim.own_envs), sim.own_envs[0].own_asset
         bodies = sim.own_tensors["rigid_body_state"][1].view(n, -1, 13)
         contacts = sim.own_tensors["net_contact_force"][1].view(n, -1, 3)
@@ -302,6 +241,9 @@ class Gym(Strict):
         return data
 
     def _refresh(self, name: str, sim: Sim) -> bool:
+        if name in ("rigid_body_state", "net_contact_force") and not sim.own_placed:
+            self._place(sim)
+            sim.own_placed = True
         wrapped, truth = sim.own_tensors[name]
         wrapped.own_torch.copy_(truth)
         return True
@@ -319,8 +261,4 @@ def _contact(model: mujoco.MjModel, data: mujoco.MjData, body: int) -> np.ndarra
 for _name in TENSORS:
     setattr(Gym, f"_refresh_{_name}_tensor", lambda self, sim, name=_name: self._refresh(name, sim))
     setattr(Gym, f"_acquire_{_name}_tensor", lambda self, sim, name=_name: sim.own_tensors[name][0])
-
-CLASSES: dict[str, type] = {
-    kind.__name__: kind for kind in (Vec3, Quat, Transform, PhysXParams, SimParams, Asset, Sim, Env, Gym)
-}
-CLASSES["Tensor"] = type("Tensor", (Strict,), {})
+CLASSES["Gym"] = Gym

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from pgx_core.errors import ConfigError, RunError, SuiteError
@@ -29,6 +30,18 @@ class NoWaiting(TorchDispatchMode):
         if str(func).startswith("aten.index"):
             masks = [index for index in args[1] if index is not None and index.dtype == torch.bool]
             assert not masks, f"{func} with a mask waits for the device"
+        if str(func).startswith("aten._to_copy") and not (kwargs or {}).get("non_blocking"):
+            there = (kwargs or {}).get("device") or args[0].device
+            assert there == args[0].device, f"{func} to another device waits for the device"
+        return func(*args, **(kwargs or {}))
+
+
+class NoNumbers(TorchFunctionMode):
+    """Refuse what puts Python's numbers onto a device: there it waits too, and below this level nobody sees it."""
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        if getattr(func, "__name__", "") in ("tensor", "as_tensor", "new_tensor"):
+            assert str((kwargs or {}).get("device")) == "cpu", f"{func.__name__} of numbers waits for the device"
         return func(*args, **(kwargs or {}))
 
 
@@ -51,10 +64,11 @@ def actions(simulation):
 def test_no_step_of_an_embedded_suite_waits_for_the_device(simulate, suite):
     simulation = simulate(replace(suite, episode_seconds=5 / suite.robot.control_rate))
     simulation.reset()
+    simulation.step(actions(simulation))  # brings the constants of the terms
     ended = 0
     for _ in range(8):
         given = actions(simulation)
-        with NoWaiting():
+        with NoWaiting(), NoNumbers():
             step = simulation.step(given)
         ended += int((step.terminated | step.truncated).sum())
     assert ended >= simulation.n_worlds
@@ -63,8 +77,15 @@ def test_no_step_of_an_embedded_suite_waits_for_the_device(simulate, suite):
 
 def test_the_guard_itself_refuses_what_waits():
     tensor = torch.ones(3)
-    for wait in (lambda: bool(tensor.any()), lambda: tensor[tensor > 0], lambda: tensor.nonzero()):
-        with pytest.raises(AssertionError, match="waits for the device"), NoWaiting():
+    for wait in (
+        lambda: bool(tensor.any()),
+        lambda: tensor[tensor > 0],
+        lambda: tensor.nonzero(),
+        lambda: tensor.to("meta"),
+        lambda: tensor.new_tensor([1.0]),
+        lambda: torch.tensor(1.0),
+    ):
+        with pytest.raises(AssertionError, match="waits for the device"), NoWaiting(), NoNumbers():
             wait()
 
 
@@ -125,7 +146,13 @@ def test_lost_contacts_are_told_at_the_check(monkeypatch):
 
 @pytest.mark.parametrize("backend", ["mujoco", "fake"])
 def test_a_backend_of_the_cpu_refuses_a_gpu(backend):
-    with pytest.raises(ConfigError, match=f"cpu with the {backend} backend; only warp runs on a GPU, got cuda"):
+    with pytest.raises(ConfigError, match=f"cpu with the {backend} backend; warp and isaacgym run on a GPU, got cuda"):
         SimulationConfig(backend, device="cuda")
     with pytest.raises(ConfigError, match="expected cpu, cuda or cuda:N, got gpu"):
         SimulationConfig(backend, device="gpu")
+
+
+def test_chance_comes_from_where_the_worlds_are():
+    """numpy's stream cannot reach tensors of a GPU, whichever engine keeps them there."""
+    assert SimulationConfig("warp").resident and SimulationConfig("isaacgym", device="cuda").resident
+    assert not SimulationConfig("isaacgym").resident and not SimulationConfig("mujoco").resident
