@@ -123,7 +123,7 @@ LAYERS = {
     # One module per command. `verify` reaches serving directly, so that it runs on a robot.
     "commands": layer(
         "pipeline stages results run export.bundle serving objectives.loading validation comparison doctor files "
-        "errors",
+        "simulation.simulation.Backend errors",
         "torch tyro",
     ),
     # Thin. It loads the one command that is asked for.
