@@ -10,7 +10,11 @@ from dataclasses import dataclass
 from pgx_core import stages
 from pgx_core.errors import ConfigError, RunError
 from pgx_core.files import remove_drafts
+from pgx_core.memory import out_of_memory
 from pgx_core.run import Cost, Run, forget
+
+TRAINING_BOUNDS = "--training.worlds or --training.ppo.horizon"
+ROLLOUT_BOUNDS = "--rollouts.samples"
 
 
 @dataclass(frozen=True)
@@ -22,6 +26,7 @@ class Stage:
     results: Callable[[Run], tuple[str, ...]]  # files under the run's folder; a stage that lacks one runs again
     steps: Callable[[Run], int] = lambda run: 0  # environment steps it spends
     trainings: Callable[[Run], tuple[str, ...]] = lambda run: ()  # folders of those that resume
+    bounds: str = TRAINING_BOUNDS  # the settings that its memory grows with
 
 
 def _baselines(run: Run) -> tuple[str, ...]:
@@ -42,14 +47,14 @@ def _files(*names: str) -> Callable[[Run], tuple[str, ...]]:
 
 STAGES = (
     Stage("meta", stages.meta, _files(), lambda run: run.meta_steps, _files("meta")),
-    Stage("rollouts", stages.rollouts, _files("transitions.npz"), lambda run: run.rollout_steps),
-    Stage("features", stages.features, _files("features.npz", "basis.npz")),
-    Stage("surrogate", stages.surrogate, _files("solution.npz", "scores.npz", "taylor.npz")),
+    Stage("rollouts", stages.rollouts, _files("transitions.npz"), lambda run: run.rollout_steps, bounds=ROLLOUT_BOUNDS),
+    Stage("features", stages.features, _files("features.npz", "basis.npz"), bounds=ROLLOUT_BOUNDS),
+    Stage("surrogate", stages.surrogate, _files("solution.npz", "scores.npz", "taylor.npz"), bounds=ROLLOUT_BOUNDS),
     Stage("affinity", stages.affinity, _files("affinity.npz")),
     Stage("clustering", stages.clustering, _files("partition.npz", "clustering.npz")),
     Stage("groups", stages.groups, _files(), lambda run: run.training_steps(run.served), _files("groups")),
     Stage("baselines", stages.baselines, _files(), _baseline_steps, _baselines),
-    Stage("evaluation", stages.evaluation, _evaluations, stages.evaluation_steps),
+    Stage("evaluation", stages.evaluation, _evaluations, stages.evaluation_steps, bounds="--evaluation.episodes"),
     Stage("export", stages.export, lambda run: (stages.exported(run),)),
     Stage("report", stages.report, _files("report/report.html")),
 )
@@ -121,7 +126,8 @@ def _perform(run: Run, stage: Stage) -> Cost:
     begun = [folder for folder in stage.trainings(run) if run.path(f"{folder}/checkpoint.pt").exists()]
     earlier = sum(float(run.checkpoint(folder)["seconds"]) for folder in begun)
     started = time.monotonic()
-    stage.work(run)
+    with out_of_memory(f"stage '{stage.name}'", f"{stage.bounds}, and choose another --out"):
+        stage.work(run)
     return Cost(earlier + time.monotonic() - started, stage.steps(run))
 
 

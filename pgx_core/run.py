@@ -84,6 +84,11 @@ class Run:
         return self.config.steps or self.suite.steps
 
     @property
+    def device(self) -> str:
+        """Where torch computes: beside the worlds."""
+        return self.config.training.simulation.device
+
+    @property
     def meta_steps(self) -> int:
         """Steps of the meta policy's training."""
         return round(self.steps * self.config.meta_share)
@@ -173,7 +178,7 @@ def population_from_state(state: dict[str, torch.Tensor], run: Run) -> Populatio
 
 
 def open_run(folder: Path, reference: str, config: RunConfig) -> Run:
-    """Start a run in `folder`, or continue the one that is there.
+    """Start a run in `folder`, or continue the one that is there, which may have begun on another device.
 
     Raises:
         SuiteError: the suite is unusable.
@@ -184,12 +189,15 @@ def open_run(folder: Path, reference: str, config: RunConfig) -> Run:
     run = Run(folder, reference, suite, config)
     settings = Settings(reference, fingerprint(reference, suite), config)
     path = folder / "run.json"
-    if path.exists():
-        _check_same(folder, _read_settings(path), settings)
+    old = _read_settings(path) if path.exists() else None
+    if old == settings:
+        return run
+    if old:
+        _check_same(folder, _anywhere(old), _anywhere(settings))
     else:
         check_settings(run)
-        rehearse(suite, config.training.simulation)
-        write_file(path, to_json(settings))
+    rehearse(suite, config.training.simulation)
+    write_file(path, to_json(settings))
     return run
 
 
@@ -251,6 +259,12 @@ def _check_same(folder: Path, old: Settings, new: Settings) -> None:
         f"'{folder}' holds a run with other settings ({where} was {was}, is now {now}); choose another --out, or "
         "remove the folder"
     )
+
+
+def _anywhere(settings: Settings) -> Settings:
+    """The settings without the device, on which no result rests but for rounding. Another backend is other physics."""
+    training = settings.config.training.placed(device="cpu")
+    return replace(settings, config=replace(settings.config, training=training))
 
 
 def _differences(old: Any, new: Any, where: str) -> Iterator[tuple[str, Any, Any]]:

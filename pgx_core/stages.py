@@ -84,7 +84,8 @@ def rollouts(run: Run) -> None:
 def features(run: Run) -> None:
     """Gradient features of every transition."""
     transitions = load_record(Transitions, run.path("transitions.npz"))
-    result = compute_features(run.population("meta").policy(0), transitions, _seeded(run.config.grouping.features, run))
+    policy = run.population("meta").policy(0).to(run.device)
+    result = compute_features(policy, transitions, _seeded(run.config.grouping.features, run))
     save_record(run.path("basis.npz"), result.basis)
     save_record(run.path("features.npz"), result.features)
 
@@ -99,15 +100,16 @@ def surrogate(run: Run) -> None:
     fitted = split_episodes(found, settings.held_out, settings.seed)
     solution = solve_subsets(found, subsets, fitted, settings)
     meta_population = run.population("meta")
+    policy = meta_population.policy(0).to(run.device)
     if run.config.subset_scores == "rollout":
-        steps = lift(meta_population.policy(0), basis, solution.steps)
+        steps = lift(policy, basis, solution.steps)
         scores = score_by_rollout(
             meta_population, steps, subsets, run.suite, run.config.evaluation, run.config.training.simulation
         )
     else:
         scores = score_subsets(found, subsets, solution, ~fitted, settings.blocks)
     compared = _sample(load_record(Transitions, run.path("transitions.npz")), TAYLOR_TRANSITIONS, run.config.seed)
-    residuals = taylor_residuals(meta_population.policy(0), basis, solution, compared, TAYLOR_LENGTHS)
+    residuals = taylor_residuals(policy, basis, solution, compared, TAYLOR_LENGTHS)
     save_record(run.path("taylor.npz"), residuals)
     save_record(run.path("solution.npz"), solution)
     save_record(run.path("scores.npz"), scores)

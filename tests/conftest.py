@@ -25,6 +25,62 @@ def _fixed_seeds() -> None:
         sys.modules["torch"].manual_seed(0)
 
 
+# Operations whose result, or its size, the host must wait for.
+WAITING = ("aten._local_scalar_dense", "aten.nonzero", "aten.masked_select", "aten.equal", "aten.is_nonzero")
+
+
+@pytest.fixture(scope="session")
+def no_waiting():
+    """A context that refuses what would wait for a device, also where tensors happen to lie on the CPU."""
+    import torch
+    from torch.overrides import TorchFunctionMode
+    from torch.utils._python_dispatch import TorchDispatchMode
+
+    class NoReading(TorchFunctionMode):
+        """Refuses the methods that are no operation where the tensor lies on the CPU already."""
+
+        reading = (torch.Tensor.tolist, torch.Tensor.cpu, torch.Tensor.numpy)
+
+        def __init__(self, on_host):
+            super().__init__()
+            self.on_host = on_host
+
+        def __torch_function__(self, func, types, args=(), kwargs=None):
+            read = func in self.reading and not any(args[0] is tensor for tensor in self.on_host)
+            assert not read, f"{func} waits for the device"
+            # Python's numbers are copied to a device by waiting, and below this level nobody sees it.
+            if getattr(func, "__name__", "") in ("tensor", "as_tensor", "new_tensor"):
+                assert str((kwargs or {}).get("device")) == "cpu", f"{func.__name__} of numbers waits for the device"
+            return func(*args, **(kwargs or {}))
+
+    class NoWaiting(TorchDispatchMode):
+        def __init__(self, on_host=()):
+            super().__init__()
+            self.on_host = list(on_host)  # tensors that stay there whatever the device
+            self.no_reading = NoReading(self.on_host)
+
+        def __enter__(self):
+            self.no_reading.__enter__()
+            return super().__enter__()
+
+        def __exit__(self, *reason):
+            super().__exit__(*reason)
+            self.no_reading.__exit__(*reason)
+
+        def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+            read = str(func).startswith(WAITING) and not any(args[0] is tensor for tensor in self.on_host)
+            assert not read, f"{func} waits for the device"
+            if str(func).startswith(("aten.index.", "aten.index_put")):
+                masks = [index for index in args[1] if index is not None and index.dtype == torch.bool]
+                assert not masks, f"{func} with a mask waits for the device"
+            if str(func).startswith("aten._to_copy") and not (kwargs or {}).get("non_blocking"):
+                there = (kwargs or {}).get("device") or args[0].device
+                assert there == args[0].device, f"{func} to another device waits for the device"
+            return func(*args, **(kwargs or {}))
+
+    return NoWaiting
+
+
 @pytest.fixture(scope="session")
 def pushers(tmp_path_factory):
     """A served bundle of two hand-made policies for the slider: one pushes right, one left. Not to be written to."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -11,6 +12,7 @@ import tyro
 from pgx_core.objectives.loading import short_name
 from pgx_core.pipeline import check_stages, train
 from pgx_core.run import RunConfig, open_run
+from pgx_core.simulation.simulation import Backend
 from pgx_core.stages import summary
 
 
@@ -19,6 +21,8 @@ def main(
     out: Path | None = None,
     from_stage: Annotated[str | None, tyro.conf.arg(name="from")] = None,
     to_stage: Annotated[str | None, tyro.conf.arg(name="to")] = None,
+    backend: Backend | None = None,
+    device: str | None = None,
     config: Annotated[RunConfig, tyro.conf.arg(name="")] = RunConfig(),  # noqa: B008 (frozen)
 ) -> None:
     """Find the groups of a suite, train a policy for each, export and report. The same command resumes.
@@ -28,10 +32,13 @@ def main(
         out: run folder; runs/SUITE where not given.
         from_stage: run this stage and all after it again.
         to_stage: stop after this stage.
+        backend: short for --training.simulation.backend: what steps the worlds.
+        device: short for --training.simulation.device: cpu, cuda or cuda:N. A run may be resumed on another.
         config: settings.
     """
     check_stages(from_stage, to_stage)
     torch.set_num_threads(1)
+    config = replace(config, training=config.training.placed(backend, device))
     run = open_run(out or Path("runs") / short_name(suite), suite, config)
     train(run, from_stage, to_stage, say=lambda line: print(line, flush=True))
     if to_stage is None:

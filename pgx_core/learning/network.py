@@ -226,5 +226,5 @@ def clone_policy(source: Population, index: int, conditioned: tuple[bool, ...]) 
 
 
 def objective_one_hot(objectives: Int[Tensor, "*B"], n_objectives: int) -> Float[Tensor, "*B objectives"]:
-    """Which objective each sample pursues."""
-    return nn.functional.one_hot(objectives, n_objectives).float()
+    """Which objective each sample pursues. Unlike torch's own, it does not look at the values, and so never waits."""
+    return (objectives.unsqueeze(-1) == torch.arange(n_objectives, device=objectives.device)).float()

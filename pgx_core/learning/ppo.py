@@ -12,7 +12,7 @@ from torch import Tensor
 from pgx_core.errors import require
 from pgx_core.learning.advantages import generalised_advantages, normalise_per_objective
 from pgx_core.learning.layout import Layout
-from pgx_core.learning.network import Population
+from pgx_core.learning.network import Population, objective_one_hot
 
 
 @dataclass(frozen=True)
@@ -87,8 +87,7 @@ def advantages_of(batch: Batch, layout: Layout, n_objectives: int, config: PPOCo
         config.discount,
         config.trace,
     )
-    one_hot = torch.nn.functional.one_hot(layout.slot_objectives, n_objectives)
-    membership = one_hot * layout.mask.unsqueeze(-1)
+    membership = objective_one_hot(layout.slot_objectives, n_objectives) * layout.mask.unsqueeze(-1)
     return normalise_per_objective(advantages, membership), advantages + batch.values
 
 

@@ -19,11 +19,6 @@ class Worlds(Protocol):
     """What the trainer needs of a simulation."""
 
     @property
-    def diverged_count(self) -> int:
-        """Worlds whose physics broke so far."""
-        ...
-
-    @property
     def episode_steps(self) -> int:
         """Steps in a full episode."""
         ...
@@ -36,21 +31,20 @@ class Worlds(Protocol):
         """Advance every world. The trainer reads the fields of `simulation.Step`."""
         ...
 
+    def faults(self) -> Tensor:
+        """Whole numbers for `check`, still on the device: worlds on one cannot raise without waiting for it."""
+        ...
+
+    def check(self, faults: Tensor) -> int:
+        """Raise what went wrong since the last call; the number of worlds whose physics broke so far."""
+        ...
+
     def state_dict(self) -> dict[str, Any]:
         """Everything needed to continue."""
         ...
 
     def load_state_dict(self, state: dict[str, Any]) -> Tensor:
         """Continue; returns the observations."""
-        ...
-
-
-@runtime_checkable
-class DeferringWorlds(Protocol):
-    """Worlds on a device, whose `step` cannot raise without waiting for it."""
-
-    def check(self) -> None:
-        """Raise what went wrong since the last call. Called once per rollout."""
         ...
 
 
@@ -70,7 +64,8 @@ class Iteration:
 class Trainer:
     """Trains a population in a simulation, on the device that the simulation's observations are on.
 
-    The host queues a whole iteration there and waits for it once, in `_fetch`. All hidden state is in `state_dict`.
+    With worlds that do the same, the host queues a whole iteration there and waits for it once, in `_fetch`. All
+    hidden state is in `state_dict`.
     """
 
     def __init__(
@@ -111,28 +106,19 @@ class Trainer:
 
     @torch.no_grad()
     def _fetch(self, scores: Float[Tensor, "P n"], metrics: UpdateMetrics) -> Iteration:
-        """What the iteration showed, copied to the host at once: the only point where it waits for the device."""
+        """What the iteration showed: the only point where it waits for the device."""
         finite = torch.stack([parameter.isfinite().all() for parameter in self.population.parameters()]).all()
         action_std = self.population.log_std.exp().mean((1, 2))
-        columns = (
-            *(getattr(metrics, field.name) for field in fields(metrics)),
-            action_std,
-            finite.expand_as(action_std),
-        )
-        packed = torch.cat([scores, torch.stack([column.to(scores) for column in columns], 1)], 1).cpu()
-        scores, *rest = packed.split([scores.shape[1], *(1 for _ in columns)], 1)
-        policy_loss, value_loss, entropy, divergence, action_std, finite = (column.squeeze(1) for column in rest)
-        if isinstance(self.worlds, DeferringWorlds):
-            self.worlds.check()
-        on_gpu = self.device.type == "cuda"
+        losses = [getattr(metrics, field.name) for field in fields(metrics)]
+        faults, scores, finite, action_std, *losses = fetched(self.worlds.faults(), scores, finite, action_std, *losses)
         return Iteration(
             steps=self.steps,
             scores=scores,
-            update=UpdateMetrics(policy_loss, value_loss, entropy, divergence),
+            update=UpdateMetrics(*losses),
             action_std=action_std,
-            diverged=self.worlds.diverged_count,
-            finite=bool(finite.all()),
-            peak_memory=torch.cuda.max_memory_allocated(self.device) if on_gpu else None,
+            diverged=self.worlds.check(faults),
+            finite=bool(finite),
+            peak_memory=torch.cuda.max_memory_allocated(self.device) if self.device.type == "cuda" else None,
         )
 
     @torch.no_grad()
@@ -205,6 +191,13 @@ class Trainer:
             self._generator.manual_seed(self._seed + state["steps"])
         self._observations = self.layout.gather(self.worlds.load_state_dict(state["worlds"]))
         self.steps = state["steps"]
+
+
+def fetched(*tensors: Tensor) -> list[Tensor]:
+    """Copies on the host, brought there in one transfer."""
+    packed = torch.cat([tensor.flatten().double() for tensor in tensors]).cpu()  # holds numbers of every type used here
+    parts = packed.split([tensor.numel() for tensor in tensors])
+    return [part.view(tensor.shape).to(tensor.dtype) for part, tensor in zip(parts, tensors, strict=True)]
 
 
 def lived_share(rate: Tensor, episode_steps: int) -> Tensor:

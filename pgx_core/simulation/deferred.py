@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from pgx_core.errors import RunError
@@ -35,25 +35,33 @@ class DeferredCheck:
         self._seen = seen
         self._bad_term = self._bad_term | bad
 
-    def check(self, engine: Engine, name_term: Callable[[Seen], None]) -> None:
-        """Look at the flags, and lower them. It waits for the device once.
+    def flags(self, engine: Engine) -> Int[Tensor, "3"]:
+        """What was noted, still on the device: an action was NaN, a term not finite, memory ran out. Lowers the flags.
 
         Args:
             engine: asked whether its memory ran out, if it has such a limit.
+        """
+        overflow = engine.overflow() if isinstance(engine, LimitedEngine) else torch.zeros_like(self._bad_term)
+        flags = torch.stack([self._nan_action, self._bad_term, overflow]).long()
+        self._nan_action, self._bad_term = torch.zeros(2, dtype=torch.bool, device=flags.device)
+        return flags
+
+    def check(self, flags: list[int], engine: Engine, name_term: Callable[[Seen], None]) -> None:
+        """Raise what the flags tell.
+
+        Args:
+            flags: as `flags` returned them, fetched.
+            engine: the one that was asked.
             name_term: raises the error of a bad term, given what it saw.
 
         Raises:
             RunError: an action was NaN, or the engine's memory ran out.
             SuiteError: a term was not finite.
         """
-        limited = engine if isinstance(engine, LimitedEngine) else None
-        overflow = limited.overflow() if limited else torch.zeros_like(self._bad_term)
-        nan_action, bad_term, overflowed = torch.stack([self._nan_action, self._bad_term, overflow]).tolist()
-        self._nan_action.zero_()
-        self._bad_term.zero_()
+        nan_action, bad_term, overflowed = flags
         if nan_action:
             raise RunError(NAN_ACTIONS)
         if bad_term:
             name_term(self._seen)
-        if limited and overflowed:
-            raise RunError(limited.advice)
+        if overflowed and isinstance(engine, LimitedEngine):
+            raise RunError(engine.advice)

@@ -91,8 +91,10 @@ class Disturbance:
         return {"noise": self._noise.clone(), "delay": self._delay.clone(), "issued": self._issued.clone()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Continue from a saved state."""
-        self._noise, self._delay, self._issued = (state[name].clone() for name in ("noise", "delay", "issued"))
+        """Continue from a saved state, on whatever device it was saved."""
+        self._noise, self._delay, self._issued = (
+            state[name].to(self._noise.device, copy=True) for name in ("noise", "delay", "issued")
+        )
 
     def _draw(self, worlds: Bool[Tensor, "W"]) -> Float[Tensor, "W seen"]:
         return self._draws.uniform(worlds, -self._ones, self._ones).float() * self._amplitude

@@ -8,6 +8,7 @@ Both answer with a row for every world; what stands in the rows outside the mask
 
 from __future__ import annotations
 
+import zlib
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -107,5 +108,8 @@ class DeviceDraws:
         return self._generator.get_state()
 
     def restore(self, state: Any) -> None:
-        """See Draws."""
-        self._generator.set_state(state)
+        """See Draws. Streams of a CPU and of a GPU have nothing in common: then another begins."""
+        if state.shape == self._generator.get_state().shape:
+            self._generator.set_state(state)
+        else:
+            self._generator.manual_seed(zlib.crc32(state.numpy().tobytes()))  # not the first: its draws were used

@@ -45,8 +45,13 @@ class EnvironmentSimulation:
         """Environments run on the CPU."""
         return torch.device("cpu")
 
-    def check(self) -> None:
-        """Nothing: on the CPU, `step` raises at once."""
+    def faults(self) -> Int[Tensor, "1"]:
+        """See Simulation."""
+        return torch.tensor([self.diverged_count])
+
+    def check(self, faults: Int[Tensor, "1"] | None = None) -> int:
+        """How many worlds broke so far. Raises nothing: on the CPU, `step` does at once."""
+        return self.diverged_count
 
     def reset(self) -> Float[Tensor, "W observations"]:
         """Start new episodes everywhere."""

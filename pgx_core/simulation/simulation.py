@@ -28,6 +28,7 @@ from pgx_core.simulation.starts import Starts
 from pgx_core.simulation.step import Step, require_numbers
 from pgx_core.simulation.terms import check_finite, evaluate_terms
 
+Backend = Literal["mujoco", "fake", "warp", "isaacgym"]
 DIVERGED_SPEED = 1e4  # rad/s or m/s: no robot moves so fast, a broken simulation does
 
 
@@ -35,7 +36,7 @@ DIVERGED_SPEED = 1e4  # rad/s or m/s: no robot moves so fast, a broken simulatio
 class SimulationConfig:
     """Which physics engine steps the worlds."""
 
-    backend: Literal["mujoco", "fake", "warp", "isaacgym"] = "mujoco"
+    backend: Backend = "mujoco"
     device: str = "cpu"  # of the warp and isaacgym backends: cpu, cuda or cuda:N
     threads: int = 2  # CPU threads of the mujoco backend, >= 1
     contacts: int = 0  # the warp backend has memory for so many per world, on average; 0: enough for most robots
@@ -170,18 +171,34 @@ class Simulation:
         require(traced, "simulation.backend", "mujoco, which keeps every physics step", type(self._engine).__name__)
         return cast(MujocoEngine, self._engine).trace()
 
-    def check(self) -> None:
-        """Raise what `step` could not without waiting for the device; call it once per rollout. Nothing on the CPU.
+    def faults(self) -> Int[Tensor, "faults"]:
+        """What `check` looks at, still on the device: fetched together with other results, it costs no waiting.
+
+        What was noted since the last call is told once.
+        """
+        noted = self._deferred.flags(self._engine) if self._deferred else self._diverged.new_zeros(0)
+        return torch.cat([self._diverged[None], noted])
+
+    def check(self, faults: Int[Tensor, "faults"] | None = None) -> int:
+        """Raise what `step` could not without waiting for the device; call it once per rollout.
+
+        Args:
+            faults: as `faults` returned them, fetched; where None, they are, and the host waits for them.
+
+        Returns:
+            Worlds whose physics broke so far.
 
         Raises:
             RunError: an action was NaN, or the engine ran out of memory for contacts.
             SuiteError: a term of an objective was not finite.
         """
+        diverged, *flags = (self.faults() if faults is None else faults).tolist()
         if self._deferred:
-            self._deferred.check(self._engine, self._check_terms)
+            self._deferred.check(flags, self._engine, self._check_terms)
+        return int(diverged)
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything `load_state_dict` needs to continue bit for bit."""
+        """Everything `load_state_dict` needs to continue bit for bit on the same kind of device."""
         return {
             "engine": self._engine.snapshot(),
             "elapsed": self._elapsed.clone(),
@@ -194,12 +211,11 @@ class Simulation:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> Float[Tensor, "W observations"]:
-        """Continue from a saved state; returns the current observations."""
+        """Continue from a saved state, on whatever device it was saved; returns the current observations."""
         self._engine.restore(state["engine"])
-        self._elapsed = state["elapsed"].clone()
-        self._action = state["action"].clone()
-        self._command = state["command"].clone()
-        self._touch_time = state["touch_time"].clone()
+        self._elapsed, self._action, self._command, self._touch_time = (
+            state[name].to(self.device, copy=True) for name in ("elapsed", "action", "command", "touch_time")
+        )
         self._draws.restore(state["rng"])
         self._diverged = torch.tensor(state["diverged_count"]).to(self.device)
         if self._disturbance:

@@ -20,7 +20,7 @@ def step_policies(meta: Population, steps: Float[Tensor, "m p"]) -> Population:
     """m copies of the meta policy, each moved by its own parameter step (order of `MLPPolicy`)."""
     template: MLPPolicy = meta.policy(0)
     conditioned = bool(meta.conditioned[0] > 0)
-    adapted = clone_policy(meta, 0, (conditioned,) * len(steps))
+    adapted = clone_policy(meta, 0, (conditioned,) * len(steps)).to(steps.device)
     for index, step in enumerate(steps):
         moved = unflatten_parameters(template, step)
         adapted.log_std[index, 0] += moved.get("log_std", 0.0)  # discrete actions have none

@@ -12,7 +12,6 @@ from torch import Tensor
 from pgx_core.errors import require, require_seed
 from pgx_core.learning.layout import Member, make_layout
 from pgx_core.learning.network import Population, objective_one_hot
-from pgx_core.learning.trainer import DeferringWorlds
 from pgx_core.objectives.environment_suite import AnySuite
 from pgx_core.simulation.make import make_simulation
 from pgx_core.simulation.simulation import SimulationConfig
@@ -89,8 +88,7 @@ def evaluate(
         succeeded |= step.succeeded & alive
         alive &= ~(step.terminated | step.truncated)
         observations = step.observations
-    if isinstance(simulation, DeferringWorlds):
-        simulation.check()
+    simulation.check()
     success = succeeded.float() if suite.reports_success else torch.full_like(totals, torch.nan)
     scores, successes = (
         _by_pair(layout.gather(values).cpu(), layout.slot_objectives.cpu(), asked, config)

@@ -6,7 +6,7 @@ import contextlib
 import io
 import math
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from pgx_core.learning.ppo import PPOConfig
 from pgx_core.learning.trainer import Iteration, Trainer
 from pgx_core.objectives.environment_suite import AnySuite
 from pgx_core.simulation.make import make_simulation
-from pgx_core.simulation.simulation import SimulationConfig
+from pgx_core.simulation.simulation import Backend, SimulationConfig
 from pgx_core.training.metrics import Metrics, Row
 from pgx_core.training.progress import Progress
 
@@ -47,6 +47,16 @@ class TrainingConfig:
         require(0 < self.initial_std < math.inf, "training.initial_std", "a number above 0", self.initial_std)
         finite = 0 <= self.checkpoint_seconds < math.inf
         require(finite, "training.checkpoint_seconds", "0 or more", self.checkpoint_seconds)
+
+    def placed(self, backend: Backend | None = None, device: str | None = None) -> TrainingConfig:
+        """The same training by another backend or on another device, where one is given.
+
+        Raises:
+            ConfigError: that backend does not run there.
+        """
+        given = {"backend": backend, "device": device}
+        chosen: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+        return replace(self, simulation=replace(self.simulation, **chosen))
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,6 @@ from pgx_core.learning.advantages import generalised_advantages, normalise_per_o
 from pgx_core.learning.layout import Layout, Member, make_layout
 from pgx_core.learning.network import Population, objective_one_hot
 from pgx_core.learning.ppo import PPOConfig
-from pgx_core.learning.trainer import DeferringWorlds
 from pgx_core.objectives.environment_suite import AnySuite
 from pgx_core.simulation.make import AnySimulation, make_simulation
 from pgx_core.simulation.simulation import SimulationConfig
@@ -63,8 +62,7 @@ def collect_transitions(
     raw, actions, values, next_values, rewards, terminated, truncated = _explore(
         population, simulation, start, layout, one_hot, generator
     )
-    if isinstance(simulation, DeferringWorlds):
-        simulation.check()
+    simulation.check()
     advantages = generalised_advantages(
         rewards, values, next_values, terminated, terminated | truncated, ppo.discount, ppo.trace
     )

@@ -45,6 +45,8 @@ LAYERS = {
     "contract": layer("errors"),
     "observation": layer("contract", "numpy"),
     "scene": layer("contract", "numpy"),
+    # Not for the robot either: it knows how torch runs out.
+    "memory": layer("errors", "torch"),
     # Values between stages. Not for the robot: the shape annotations need jaxtyping.
     "types": layer("errors files", "numpy jaxtyping"),
     # Environments that bring their own rewards, and the packages they come in.
@@ -59,7 +61,9 @@ LAYERS = {
     "learning": layer("types.Transitions errors", "numpy torch jaxtyping"),
     # Rollouts arrive as arguments, so features need a network and nothing that acts or learns.
     "gradients": layer("learning.network types errors", "numpy scipy torch jaxtyping"),
-    # Plain numerics on saved values: no torch, no simulator, testable in milliseconds.
+    # Plain numerics on saved values: no torch, no simulator, testable in milliseconds. Where the worlds are on a GPU,
+    # the surrogate is still numpy on the host: 200 subsets take 0.17 s of one core (benchmarks/results/surrogate.json),
+    # once in a run, so that a second implementation would gain nothing that shows.
     "surrogate": layer("types errors", "numpy scipy sklearn jaxtyping"),
     "affinity": layer("types errors", "numpy scipy sklearn jaxtyping"),
     "clustering": layer("types errors", "numpy scipy sklearn cvxpy jaxtyping"),
@@ -95,7 +99,7 @@ LAYERS = {
         "numpy",
     ),
     # The only file that knows the order of the stages.
-    "pipeline": layer("stages run errors files"),
+    "pipeline": layer("stages run memory errors files"),
     # A finished run's estimate against real training: it repeats parts of the run, so it may see almost all of it.
     "validation": layer(
         "pipeline run training learning gradients surrogate affinity clustering grouping report.labels "
@@ -123,7 +127,7 @@ LAYERS = {
     # One module per command. `verify` reaches serving directly, so that it runs on a robot.
     "commands": layer(
         "pipeline stages results run export.bundle serving objectives.loading validation comparison doctor files "
-        "errors",
+        "simulation.simulation.Backend errors",
         "torch tyro",
     ),
     # Thin. It loads the one command that is asked for.
