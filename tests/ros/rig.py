@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import array
+import time
 from typing import Any
 
 import numpy as np
@@ -56,9 +57,15 @@ class Rig:
             lambda: all(p.get_subscription_count() >= wanted[topic] for topic, p in self._publishers.items()),
             15.0, "the server's subscriptions",
         )  # fmt: skip
-        told = len(self._recorder.heard[STATUS])
-        self.step(2, commanded=False)
-        self._recorder.wait_for(STATUS, lambda m: m.ages and np.isfinite(m.ages).all(), after=told)
+        heard = self._recorder.heard[STATUS]
+        told = len(heard)
+
+        def ready() -> bool:
+            self.step(commanded=False)  # again: what comes before a subscription knows its publisher is lost
+            time.sleep(0.1)
+            return any(status.message.ages and np.isfinite(status.message.ages).all() for status in heard[told:])
+
+        wait_until(ready, 15.0, "the server to have heard everything")
 
     def disconnect(self) -> None:
         """Wait until a server that was cleaned up is seen to listen no more: its next session is then told from it."""

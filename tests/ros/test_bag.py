@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
+import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,7 @@ from std_msgs.msg import String
 
 from . import recording as bag
 from .processes import Launcher, wait_until
-from .recorder import COMMANDS, Recorder
+from .recorder import COMMANDS, Heard, Recorder
 
 if not all(importlib.util.find_spec(package) for package in ("mcap_ros2", "rosbags")):
     pytest.skip("needs mcap-ros2-support and rosbags", allow_module_level=True)
@@ -43,6 +45,22 @@ class Player:
             10.0, "a listening server",
         )  # fmt: skip
 
+    def prime(self, records: Sequence[bag.Record], status: list[Heard]) -> None:
+        """Send the first of each input, the clock before all, until the server reports them.
+
+        What comes before a subscription knows its publisher is lost; the same again changes nothing.
+        """
+        first = {record.topic: record for record in reversed(records) if record.topic in TYPES}
+        told = len(status)
+
+        def ready() -> bool:
+            for topic in (bag.CLOCK, *TYPES):
+                self.send(first[topic])
+            time.sleep(0.1)
+            return any(heard.message.ages and np.isfinite(heard.message.ages).all() for heard in status[told:])
+
+        wait_until(ready, 15.0, "the server to have heard everything")
+
     def send(self, record: bag.Record) -> None:
         """Publish it."""
         self._out[record.topic].publish(record.data or String(data=record.content))
@@ -55,6 +73,7 @@ def replay(recorder: Recorder, recording: bag.Recording) -> np.ndarray:
     the wish before it.
     """
     player, metronome = Player(recorder), bag.Metronome(recorder.contract.control_rate)
+    player.prime(recording.records, recorder.heard[STATUS])
     heard = recorder.heard[COMMANDS]
     first = expected = len(heard)
     for place, record in enumerate(recording.records):
