@@ -73,10 +73,13 @@ class Recorder:
 
     def call(self, service_type: type, name: str, request: Any, timeout: float = 10.0) -> Any:
         """The answer of a service."""
-        if name not in self._clients:  # kept: the answer to a new one is lost if the server does not know it yet
+        fresh = name not in self._clients
+        if fresh:
             self._clients[name] = self.node.create_client(service_type, name)
         client = self._clients[name]
         wait_until(client.service_is_ready, timeout, f"the service {name}")
+        if fresh:  # this side knows the server; the answer is lost if the server does not know this side yet
+            time.sleep(0.3)
         future = client.call_async(request)
         wait_until(future.done, timeout, f"an answer of {name}")
         return future.result()
