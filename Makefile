@@ -12,6 +12,7 @@ INSTALLED := $(VENV)/.installed
 ROS := $(VENV)/.ros
 ENVS := $(VENV)/.envs
 WARP := $(VENV)/.warp
+SCALE := $(VENV)/.scale
 
 # Small networks: a second thread waits longer at barriers than it computes.
 export OMP_NUM_THREADS := 1
@@ -24,7 +25,7 @@ unexport PYTHONPATH LD_LIBRARY_PATH AMENT_PREFIX_PATH CMAKE_PREFIX_PATH
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test install ros envs warp lint types tests clean
+.PHONY: help demo test install ros envs warp scale lint types tests clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z]*\):.*  ## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -45,6 +46,8 @@ envs: $(ENVS)  ## add EnvPool and Gymnasium to .venv, for the suites of their en
 
 warp: $(WARP)  ## add MuJoCo Warp to .venv, for worlds on a GPU (0.3 GB)
 
+scale: $(SCALE)  ## add Ray to .venv, for several GPUs or machines (0.3 GB)
+
 lint: install  ## style and format
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
@@ -52,7 +55,7 @@ lint: install  ## style and format
 types: install  ## static types
 	$(BIN)/mypy
 
-tests: install ros envs warp  ## the tests alone, two files at a time (most wait for processes)
+tests: install ros envs warp scale  ## the tests alone, two files at a time (most wait for processes)
 	$(BIN)/python -m pytest -q -n 2 --dist loadfile
 
 clean:  ## remove what the goals above made, but not runs
@@ -70,6 +73,10 @@ $(ENVS): $(INSTALLED)
 
 $(WARP): $(INSTALLED)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[warp]"
+	@touch $@
+
+$(SCALE): $(INSTALLED)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[scale]"
 	@touch $@
 
 # It writes the stamp itself, and not while something is missing: then the next `make` looks again.

@@ -48,7 +48,7 @@ EXTRAS = {
     "serve": ["onnxruntime>=1.18", "tyro>=0.9"],  # all that a robot needs; tyro for `pgx verify`
     "gpu": ["onnxruntime-gpu>=1.18", "tyro>=0.9"],  # instead of "serve"
     "ros": [f"{package} ; {WHEELS}" for package in ROS],  # a ROS 2 without an installation
-    "scale": ["ray"],  # several machines
+    "scale": ["ray>=2.40"],  # several GPUs or machines
     "dev": [
         *("pytest>=8", "pytest-timeout", "pytest-xdist", "hypothesis", "beartype>=0.19", "ruff", "mypy"),
         "isaacgym-stubs==1.1rc4",  # types of a simulator that is not on the index

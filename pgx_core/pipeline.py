@@ -27,6 +27,7 @@ class Stage:
     steps: Callable[[Run], int] = lambda run: 0  # environment steps it spends
     trainings: Callable[[Run], tuple[str, ...]] = lambda run: ()  # folders of those that resume
     bounds: str = TRAINING_BOUNDS  # the settings that its memory grows with
+    spread: Callable[[Run, str], None] | None = None  # does most of the work on a cluster; `work` finds it done
 
 
 def _baselines(run: Run) -> tuple[str, ...]:
@@ -53,7 +54,7 @@ STAGES = (
     Stage("affinity", stages.affinity, _files("affinity.npz")),
     Stage("clustering", stages.clustering, _files("partition.npz", "clustering.npz")),
     Stage("groups", stages.groups, _files(), lambda run: run.training_steps(run.served), _files("groups")),
-    Stage("baselines", stages.baselines, _files(), _baseline_steps, _baselines),
+    Stage("baselines", stages.baselines, _files(), _baseline_steps, _baselines, spread=stages.spread_baselines),
     Stage("evaluation", stages.evaluation, _evaluations, stages.evaluation_steps, bounds="--evaluation.episodes"),
     Stage("export", stages.export, lambda run: (stages.exported(run),)),
     Stage("report", stages.report, _files("report/report.html")),
@@ -61,7 +62,13 @@ STAGES = (
 NAMES = tuple(stage.name for stage in STAGES)
 
 
-def train(run: Run, start: str | None = None, stop: str | None = None, say: Callable[[str], None] = print) -> None:
+def train(
+    run: Run,
+    start: str | None = None,
+    stop: str | None = None,
+    say: Callable[[str], None] = print,
+    cluster: str | None = None,
+) -> None:
     """Run every stage that is not yet finished, in order.
 
     Args:
@@ -69,9 +76,10 @@ def train(run: Run, start: str | None = None, stop: str | None = None, say: Call
         start: run this stage and all after it again, even if finished.
         stop: the last stage to run.
         say: where one line per stage goes.
+        cluster: address of a Ray cluster that shares the work, as of `scale.spread`.
 
     Raises:
-        ConfigError: a stage name is unknown, or `start` comes after `stop`.
+        ConfigError: a stage name is unknown, `start` comes after `stop`, or there is no such cluster.
         RunError: a result of an earlier stage is damaged, or the folder cannot be written.
     """
     check_stages(start, stop)
@@ -80,7 +88,7 @@ def train(run: Run, start: str | None = None, stop: str | None = None, say: Call
         _rewind(run, NAMES.index(start))
     for stage in STAGES:
         if not _finished(run, stage):
-            cost = _perform(run, stage)
+            cost = _perform(run, stage, cluster)
             run.save_costs(run.costs() | {stage.name: cost})
             say(f"{stage.name}: {cost.seconds:.1f} s")
         if stage.name == stop:
@@ -121,12 +129,14 @@ def _finished(run: Run, stage: Stage) -> bool:
     return stage.name in run.costs() and all(run.path(name).exists() for name in names)
 
 
-def _perform(run: Run, stage: Stage) -> Cost:
+def _perform(run: Run, stage: Stage, cluster: str | None) -> Cost:
     """Do a stage's work; its cost holds what earlier processes spent on trainings that it resumes."""
     begun = [folder for folder in stage.trainings(run) if run.path(f"{folder}/checkpoint.pt").exists()]
     earlier = sum(float(run.checkpoint(folder)["seconds"]) for folder in begun)
     started = time.monotonic()
     with out_of_memory(f"stage '{stage.name}'", f"{stage.bounds}, and choose another --out"):
+        if cluster and stage.spread:
+            stage.spread(run, cluster)
         stage.work(run)
     return Cost(earlier + time.monotonic() - started, stage.steps(run))
 

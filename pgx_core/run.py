@@ -138,6 +138,11 @@ class Run:
         """What the training in a folder of the run last saved."""
         return load_checkpoint(self.folder / training / CHECKPOINT)
 
+    def saved_steps(self, training: str) -> int:
+        """Environment steps that the training in a folder of the run had done when it last saved."""
+        path = self.folder / training / "metrics.jsonl"
+        return int(json.loads(path.read_text().splitlines()[-1])["steps"]) if path.exists() else 0
+
     def population(self, training: str) -> Population:
         """The policies of a training."""
         return population_from_state(self.checkpoint(training)["trainer"]["population"], self)

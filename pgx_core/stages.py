@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
@@ -21,7 +22,8 @@ from pgx_core.objectives.environment_suite import EnvironmentSuite
 from pgx_core.report.data import MethodScores
 from pgx_core.report.page import write_report
 from pgx_core.results import bundle_contents, networks, report_data
-from pgx_core.run import Run
+from pgx_core.run import Run, read_run
+from pgx_core.scale import spread
 from pgx_core.surrogate.scores import score_subsets
 from pgx_core.surrogate.solve import solve_subsets
 from pgx_core.surrogate.split import split_episodes
@@ -144,6 +146,26 @@ def groups(run: Run) -> None:
 def baselines(run: Run) -> None:
     """What the groups are compared with, at equal total steps."""
     _train_methods(run, run.methods[1:], "baselines")
+
+
+def spread_baselines(run: Run, cluster: str) -> None:
+    """Train the baselines on the nodes of a Ray cluster, each as one job; `baselines` then finds them done."""
+    methods = run.methods[1:]
+    jobs = [(run.folder.resolve(), method) for method in methods]
+    gpus = float(run.config.training.simulation.device.startswith("cuda"))
+
+    def done() -> int:
+        return sum(min(run.saved_steps(run.trained(method)), run.training_steps(method)) for method in methods)
+
+    with Progress("baselines", sum(map(run.training_steps, methods))) as progress:
+        progress.skip(done())
+        spread(train_baseline, jobs, cluster, gpus, lambda: progress.reach(done()))
+
+
+def train_baseline(folder: Path, method: Method) -> None:
+    """One method of `spread_baselines`, in a process of its own."""
+    with Progress(method, 0, quiet=True) as progress:
+        _train_method(read_run(folder), method, progress)
 
 
 def _train_methods(run: Run, methods: tuple[Method, ...], stage: str) -> None:

@@ -20,6 +20,7 @@ def main(
     out: Path | None = None,
     seeds: int = 5,
     json: Path | None = None,
+    ray: str | None = None,
     config: Annotated[RunConfig, tyro.conf.arg(name="")] = EVERY_METHOD,
 ) -> None:
     """Does grouping pay on a suite? Train every method on several seeds at equal steps. The same command resumes.
@@ -29,10 +30,11 @@ def main(
         out: folder of the plots and of one run per seed; runs/compare_SUITE where not given.
         seeds: how many, 2 or more; the first is --seed. More can be added later.
         json: file for the figures, flat.
+        ray: Ray cluster that trains the seeds: HOST:PORT, "auto" for the one that runs here, or "local".
         config: settings of every run, as of `pgx train`.
     """
     folder = out or Path("runs") / f"compare_{short_name(suite)}"
-    runs = train_seeds(folder, suite, config, seeds)
+    runs = train_seeds(folder, suite, config, seeds, cluster=ray)
     findings = find(runs)
     if json is not None:
         write_file(json, figures_json(findings))

@@ -23,6 +23,7 @@ def main(
     to_stage: Annotated[str | None, tyro.conf.arg(name="to")] = None,
     backend: Backend | None = None,
     device: str | None = None,
+    ray: str | None = None,
     config: Annotated[RunConfig, tyro.conf.arg(name="")] = RunConfig(),  # noqa: B008 (frozen)
 ) -> None:
     """Find the groups of a suite, train a policy for each, export and report. The same command resumes.
@@ -34,12 +35,13 @@ def main(
         to_stage: stop after this stage.
         backend: short for --training.simulation.backend: what steps the worlds.
         device: short for --training.simulation.device: cpu, cuda or cuda:N. A run may be resumed on another.
+        ray: Ray cluster that trains the baselines: HOST:PORT, "auto" for the one that runs here, or "local".
         config: settings.
     """
     check_stages(from_stage, to_stage)
     torch.set_num_threads(1)
     config = replace(config, training=config.training.placed(backend, device))
     run = open_run(out or Path("runs") / short_name(suite), suite, config)
-    train(run, from_stage, to_stage, say=lambda line: print(line, flush=True))
+    train(run, from_stage, to_stage, say=lambda line: print(line, flush=True), cluster=ray)
     if to_stage is None:
         print(summary(run))

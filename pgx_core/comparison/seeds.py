@@ -10,8 +10,10 @@ import torch
 
 from pgx_core.errors import require
 from pgx_core.pipeline import train
-from pgx_core.run import Run, RunConfig, open_run
+from pgx_core.run import Run, RunConfig, open_run, read_run
+from pgx_core.scale import spread
 from pgx_core.training.methods import Method
+from pgx_core.training.progress import Progress
 
 COMPARED: tuple[Method, ...] = (
     "joint",
@@ -28,7 +30,9 @@ EVERY_METHOD = RunConfig(compare=COMPARED)
 LAST_STAGE = "evaluation"
 
 
-def train_seeds(folder: Path, reference: str, config: RunConfig, count: int, stop: str = LAST_STAGE) -> tuple[Run, ...]:
+def train_seeds(
+    folder: Path, reference: str, config: RunConfig, count: int, stop: str = LAST_STAGE, cluster: str | None = None
+) -> tuple[Run, ...]:
     """Bring runs that differ in their seed alone to the end of one stage; what is finished is not done again.
 
     Args:
@@ -37,6 +41,7 @@ def train_seeds(folder: Path, reference: str, config: RunConfig, count: int, sto
         config: of every run; its seed is the first one's.
         count: number of seeds, >= 2: one has no interval.
         stop: the last stage.
+        cluster: address of a Ray cluster, each of whose jobs is a seed, as of `scale.spread`.
 
     Raises:
         SuiteError: the suite is unusable.
@@ -47,9 +52,30 @@ def train_seeds(folder: Path, reference: str, config: RunConfig, count: int, sto
     torch.set_num_threads(1)
     seeds = range(config.seed, config.seed + count)
     runs = tuple(open_run(folder / f"seed_{seed}", reference, replace(config, seed=seed)) for seed in seeds)
+    if cluster:
+        _spread(runs, stop, cluster)
     for run in runs:
         train(run, stop=stop, say=partial(_say, run.config.seed))
     return runs
+
+
+def train_seed(folder: Path, stop: str) -> None:
+    """One run, in a process of its own."""
+    train(read_run(folder), stop=stop, say=lambda line: None)
+
+
+def _spread(runs: tuple[Run, ...], stop: str, cluster: str) -> None:
+    gpus = float(runs[0].config.training.simulation.device.startswith("cuda"))
+    trainings = [(run, run.trained(method), run.training_steps(method)) for run in runs for method in run.methods]
+    trainings += [(run, "meta", run.meta_steps) for run in runs]
+
+    def done() -> int:
+        return sum(min(run.saved_steps(training), steps) for run, training, steps in trainings)
+
+    with Progress("seeds", sum(steps for *_, steps in trainings)) as progress:
+        progress.skip(done())
+        jobs = [(run.folder.resolve(), stop) for run in runs]
+        spread(train_seed, jobs, cluster, gpus, lambda: progress.reach(done()))
 
 
 def _say(seed: int, line: str) -> None:

@@ -17,12 +17,19 @@ class Progress:
     Args:
         title: name of the stage.
         steps: environment steps of all its trainings.
+        quiet: show nothing.
     """
 
-    def __init__(self, title: str, steps: int) -> None:
+    def __init__(self, title: str, steps: int, quiet: bool = False) -> None:
         interval = SECONDS_ON_SCREEN if sys.stderr.isatty() else SECONDS_IN_LOG
         self._bar = tqdm(
-            total=steps, desc=title, unit="step", unit_scale=True, mininterval=interval, maxinterval=max(10.0, interval)
+            total=steps,
+            desc=title,
+            unit="step",
+            unit_scale=True,
+            mininterval=interval,
+            maxinterval=max(10.0, interval),
+            disable=quiet or None,
         )
 
     def __enter__(self) -> Progress:
@@ -40,6 +47,10 @@ class Progress:
         self._bar.initial += steps
         self._bar.n += steps
         self._bar.last_print_n += steps
+
+    def reach(self, steps: int) -> None:
+        """Count what other processes have done so far, in all."""
+        self._bar.update(max(0, steps - self._bar.n))
 
     def advance(self, steps: int, note: str) -> None:
         """Count steps done now; `note` stands at the end of the bar."""

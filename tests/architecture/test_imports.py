@@ -84,6 +84,8 @@ LAYERS = {
     ),
     # Shows results and draws the robot; knows nothing of how either came about.
     "report": layer("types errors files", "numpy matplotlib jinja2 PIL mujoco jaxtyping"),
+    # Work on several machines; Ray is imported where it is asked for.
+    "scale": layer("errors", "ray"),
     # A run folder: every stage's settings and where its results lie, but not their order.
     "run": layer("grouping training learning.network objectives errors records files types", "numpy torch"),
     # What a run hands out, gathered from its folder.
@@ -94,8 +96,8 @@ LAYERS = {
     ),
     # Each stage reads and writes the run folder; the only file that knows them all.
     "stages": layer(
-        "run results training grouping gradients surrogate affinity clustering learning objectives.environment_suite "
-        "export report types",
+        "run scale results training grouping gradients surrogate affinity clustering learning "
+        "objectives.environment_suite export report types",
         "numpy",
     ),
     # The only file that knows the order of the stages.
@@ -108,7 +110,7 @@ LAYERS = {
     ),
     # Many runs of one suite, told apart by their seed: it trains them through the pipeline and reads their results.
     "comparison": layer(
-        "pipeline run results training.methods report types errors files",
+        "pipeline run scale results training report types errors files",
         "numpy torch scipy matplotlib jaxtyping",
     ),
     # A bundle on its simulated robot, through what the real one has: hence neither torch nor our simulation.

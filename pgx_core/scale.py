@@ -1,0 +1,86 @@
+"""Work spread over the nodes of a Ray cluster. Nothing else here knows Ray, which is imported when it is asked for."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+from pgx_core.errors import ConfigError, PgxError, RunError
+
+LOCAL = "local"  # a cluster of this machine alone, for as long as it is needed
+RETRIES = 10  # nodes that a job may lose
+PATIENCE = 5.0  # s to find a cluster
+POLL = 1.0  # s between two looks at what is done
+
+
+def spread(
+    work: Callable[..., None],
+    jobs: Sequence[tuple[Any, ...]],
+    address: str,
+    gpus: float = 0.0,
+    watch: Callable[[], None] = lambda: None,
+) -> None:
+    """Call `work(*job)` for every job, on a processor and `gpus` GPUs of its own.
+
+    A job whose node is lost begins again on another. So the work must keep its state in a folder that all nodes see
+    under the same path, resume from there, and come to the same result however often it is interrupted.
+
+    Args:
+        work: a function of a module that the nodes have installed.
+        jobs: arguments of each call.
+        address: of the cluster: HOST:PORT, "auto" for one that runs on this machine, or `LOCAL`.
+        gpus: of one node that a job takes.
+        watch: called every second, say to show the progress.
+
+    Raises:
+        ConfigError: Ray is not installed, or there is no cluster at the address.
+        PgxError: a job's own error; the others are given up.
+        RunError: a job lost its node too often.
+    """
+    ray = _connect(address)
+    remote = ray.remote(num_cpus=1, num_gpus=gpus, max_retries=RETRIES)(_call)
+    try:
+        pending = [remote.remote(os.getcwd(), partial(work, *job)) for job in jobs]
+        while pending:
+            done, pending = ray.wait(pending, timeout=POLL)
+            watch()
+            for one in done:
+                _result(ray, one)
+    finally:
+        ray.shutdown()  # ends the jobs too
+
+
+def _connect(address: str) -> Any:
+    try:
+        import ray
+    except ImportError as error:
+        raise ConfigError('ray: expected Ray, which is not installed: pip install "pgx-core[scale]"') from error
+    try:
+        if ":" in address:  # Ray itself tries for minutes
+            host, _, port = address.rpartition(":")
+            socket.create_connection((host, int(port)), PATIENCE).close()
+        where = None if address == LOCAL else address
+        ray.init(where, include_dashboard=False, log_to_driver=False, logging_level="error")
+    except (OSError, ValueError, RuntimeError) as error:
+        reason = str(error).splitlines()[0]
+        raise ConfigError(
+            f"ray: expected a cluster at '{address}' (`ray start --head` starts one): {reason}"
+        ) from error
+    return ray
+
+
+def _call(folder: str, job: Callable[[], None]) -> None:
+    os.chdir(folder)  # paths of the command line are relative to it
+    job()
+
+
+def _result(ray: Any, reference: Any) -> None:
+    try:
+        ray.get(reference)
+    except ray.exceptions.RayTaskError as error:
+        raise (error.cause if isinstance(error.cause, PgxError) else error) from None
+    except ray.exceptions.RayError as error:
+        raise RunError(f"ray: a job lost its node {RETRIES + 1} times: {str(error).splitlines()[0]}") from error
