@@ -12,6 +12,7 @@ from torch import Tensor
 from pgx_core.learning.layout import Layout
 from pgx_core.learning.network import Population, objective_one_hot
 from pgx_core.learning.ppo import Batch, PPOConfig, UpdateMetrics, rate_at, update
+from pgx_core.learning.precision import fast_products
 
 
 @runtime_checkable
@@ -99,8 +100,9 @@ class Trainer:
     def iterate(self) -> Iteration:
         """Collect one horizon in every world and learn from it."""
         self._set_learning_rate()
-        batch, scores = self._collect()
-        metrics = update(self.population, self._optimiser, batch, self.layout, self.config, self._generator)
+        with fast_products(self.device):
+            batch, scores = self._collect()
+            metrics = update(self.population, self._optimiser, batch, self.layout, self.config, self._generator)
         self.steps += self.config.horizon * len(self.layout.objectives)
         return self._fetch(scores, metrics)
 
