@@ -147,7 +147,7 @@ def clip_gradients(population: Population, maximum: float) -> None:
     norms = torch.stack([gradient.square().flatten(1).sum(1) for gradient in gradients]).sum(0).sqrt()
     factor = (maximum / (norms + 1e-8)).clip(max=1.0)
     for gradient in gradients:
-        gradient *= factor.view(-1, 1, 1)
+        gradient *= factor.view(-1, *(1,) * (gradient.dim() - 1))
 
 
 @torch.no_grad()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Protocol, runtime_checkable
 
 import torch
@@ -142,6 +142,7 @@ class Trainer:
     def state_dict(self) -> dict[str, Any]:
         """Everything `load_state_dict` needs to continue bit for bit."""
         return {
+            "size": asdict(self.population.size),
             "population": self.population.state_dict(),
             "optimiser": self._optimiser.state_dict(),
             "generator": self._generator.get_state(),

@@ -19,6 +19,7 @@ from pgx_core.files import write_file
 from pgx_core.learning.layout import Member, make_layout
 from pgx_core.learning.network import NetworkSize, Population
 from pgx_core.learning.ppo import PPOConfig
+from pgx_core.learning.task_network import Network
 from pgx_core.learning.trainer import Trainer
 from pgx_core.objectives.environment_suite import AnySuite
 from pgx_core.simulation.make import make_simulation
@@ -35,6 +36,7 @@ class TrainingConfig:
 
     worlds: int = 96  # parallel worlds in all, >= 1, spread over policies in proportion to their objectives
     hidden: tuple[int, ...] = (64, 64)  # units per hidden layer, >= 1 each; at least one layer
+    network: Network = "mlp"  # of every actor; the others have as many hidden layers and parameters as the MLP
     initial_std: float = 0.6  # exploration noise at the start, > 0, in units of the action range [-1, 1]
     simulation: SimulationConfig = field(default_factory=SimulationConfig)
     checkpoint_seconds: float = 15.0  # at most this much work is lost to a kill, >= 0
@@ -65,10 +67,10 @@ def members_of(labels: np.ndarray, conditioned: bool, worlds: int) -> tuple[Memb
     return tuple(Member(group, conditioned, round(worlds * len(group) / len(labels))) for group in groups)
 
 
-def network_size(suite: AnySuite, space: Space, hidden: tuple[int, ...]) -> NetworkSize:
+def network_size(suite: AnySuite, space: Space, config: TrainingConfig) -> NetworkSize:
     """Input and output sizes of every network trained on a suite."""
     sizes = (space.n_observations, len(suite.objectives), space.n_actions)
-    return NetworkSize(*sizes, hidden, space.n_privileged, space.discrete)
+    return NetworkSize(*sizes, config.hidden, space.n_privileged, space.discrete, config.network)
 
 
 def train_population(
@@ -123,7 +125,7 @@ def _trainer(
     layout = make_layout(members)
     simulation = make_simulation(suite, layout.objectives, seed, config.simulation)
     population = start or Population(
-        network_size(suite, simulation.space, config.hidden),
+        network_size(suite, simulation.space, config),
         tuple(member.conditioned for member in members),
         tuple(1000 * seed + i for i in range(len(members))),
         config.initial_std,
@@ -179,7 +181,7 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     """
     try:
         checkpoint: dict[str, Any] = torch.load(path, weights_only=True)
-        if not {"trainer", "rows", "seconds"} <= checkpoint.keys():
+        if not {"trainer", "rows", "seconds"} <= checkpoint.keys() or "size" not in checkpoint["trainer"]:
             raise ValueError("not a checkpoint")
     except FileNotFoundError as error:
         raise RunError(f"'{path}' is missing: repeat the training that writes it") from error
