@@ -53,13 +53,39 @@ class Iteration:
     diverged: int  # worlds whose physics broke so far
 
 
+@dataclass(frozen=True)
+class Collected:
+    """One horizon of experience."""
+
+    batch: Batch
+    scores: Float[Tensor, "P n"]  # see `Iteration`
+    seen: Float[Tensor, "T P B seen"]  # observations before normalisation
+
+
 class Trainer:
     """Trains a population in a simulation. All hidden state is in `state_dict`."""
 
     def __init__(
-        self, population: Population, worlds: Worlds, layout: Layout, config: PPOConfig, total_steps: int, seed: int
+        self,
+        population: Population,
+        worlds: Worlds,
+        layout: Layout,
+        config: PPOConfig,
+        total_steps: int,
+        seed: int,
+        told: bool = True,
     ) -> None:
-        """Args: `total_steps` counts environment steps of all policies together; the last iteration may pass it."""
+        """Prepare to train.
+
+        Args:
+            population: what is trained.
+            worlds: where.
+            layout: which world serves which policy.
+            config: how.
+            total_steps: environment steps of all policies together; the last iteration may pass it.
+            seed: of the exploration and the order of the data.
+            told: whether anyone sees the objective: the critics, and those actors that are conditioned.
+        """
         self.population = population
         self.worlds = worlds
         self.layout = layout
@@ -70,8 +96,9 @@ class Trainer:
         self._generator = torch.Generator().manual_seed(seed)
         self._observations = layout.gather(worlds.reset())
         n_objectives = population.size.n_objectives
-        self._one_hot = objective_one_hot(layout.slot_objectives, n_objectives)
-        self._membership = self._one_hot * layout.mask.unsqueeze(-1)
+        one_hot = objective_one_hot(layout.slot_objectives, n_objectives)
+        self._one_hot = one_hot * told
+        self._membership = one_hot * layout.mask.unsqueeze(-1)
 
     @property
     def finished(self) -> bool:
@@ -81,19 +108,22 @@ class Trainer:
     def iterate(self) -> Iteration:
         """Collect one horizon in every world and learn from it."""
         self._set_learning_rate()
-        batch, scores = self._collect()
-        metrics = update(self.population, self._optimiser, batch, self.layout, self.config, self._generator)
+        collected = self.collect()
+        seen, mask = collected.seen, self.layout.mask
+        self.population.update_normaliser(torch.cat(seen.unbind(), 1), mask.repeat(1, len(seen)))
+        metrics = update(self.population, self._optimiser, collected.batch, self.layout, self.config, self._generator)
         self.steps += self.config.horizon * len(self.layout.objectives)
         return Iteration(
             steps=self.steps,
-            scores=scores,
+            scores=collected.scores,
             update=metrics,
             action_std=self.population.log_std.detach().exp().mean((1, 2)),
             diverged=self.worlds.diverged_count,
         )
 
     @torch.no_grad()
-    def _collect(self) -> tuple[Batch, Float[Tensor, "P n"]]:
+    def collect(self) -> Collected:
+        """Act for one horizon in every world."""
         rows, seen = [], []
         totals = torch.zeros_like(self.layout.mask)
         for _ in range(self.config.horizon):
@@ -104,13 +134,12 @@ class Trainer:
         stacked = [torch.stack(column) for column in zip(*rows, strict=True)]
         actor_inputs, critic_inputs, actions, log_probs, final, rewards, terminated, ended = stacked
         values, next_values = self._values(critic_inputs, final)
-        self.population.update_normaliser(torch.cat(seen, 1), self.layout.mask.repeat(1, len(seen)))
         batch = Batch(actor_inputs, critic_inputs, actions, log_probs, values, next_values, rewards, terminated, ended)
         means, ends = (
             torch.einsum("pb,pbn->pn", sums, self._membership) / self._membership.sum(1) / self.config.horizon
             for sums in (totals, terminated.to(totals).sum(0))
         )
-        return batch, means * lived_share(ends, self.worlds.episode_steps)
+        return Collected(batch, means * lived_share(ends, self.worlds.episode_steps), torch.stack(seen))
 
     def _act(self) -> tuple[tuple[Tensor, ...], Float[Tensor, "P B"]]:
         """One control step of every world: what there is to learn from it, and the scores."""

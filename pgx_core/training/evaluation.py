@@ -74,7 +74,9 @@ def evaluate(
     )
     layout = make_layout(members)
     simulation = make_simulation(suite, layout.objectives, config.seed, simulation_config, stagger=False)
-    one_hot = objective_one_hot(layout.slot_objectives, n)
+    # A blind policy may meet another number of objectives than it was made for.
+    known = population.size.n_objectives
+    one_hot = objective_one_hot(layout.slot_objectives, max(n, known))[..., :known]
     observations = simulation.reset()
     totals = torch.zeros(simulation.n_worlds)
     alive = torch.ones(simulation.n_worlds, dtype=torch.bool)

@@ -17,6 +17,7 @@ from pgx_core.environments.environment import Space
 from pgx_core.errors import RunError, require
 from pgx_core.files import write_file
 from pgx_core.learning.layout import Member, make_layout
+from pgx_core.learning.maml import MetaTrainer
 from pgx_core.learning.network import NetworkSize, Population
 from pgx_core.learning.ppo import PPOConfig
 from pgx_core.learning.task_network import Network
@@ -28,6 +29,8 @@ from pgx_core.training.metrics import Metrics, Row
 from pgx_core.training.progress import Progress
 
 CHECKPOINT = "checkpoint.pt"
+
+Learner = Trainer | MetaTrainer
 
 
 @dataclass(frozen=True)
@@ -101,17 +104,42 @@ def train_population(
         RunError: the checkpoint in `folder` cannot be read, nothing can be written there, or training diverged.
     """
     trainer = _trainer(suite, members, config, steps, seed, start)
+    rows, seconds = drive(trainer, suite.names, config, folder, title, progress)
+    return Trained(trainer.population, members, rows, seconds)
+
+
+def drive(
+    trainer: Learner,
+    names: tuple[str, ...],
+    config: TrainingConfig,
+    folder: Path,
+    title: str,
+    progress: Progress | None = None,
+) -> tuple[list[Row], float]:
+    """Bring a training to its end, from where `folder` left it: its metrics, and the seconds spent in all.
+
+    Args:
+        trainer: at its beginning.
+        names: of the objectives.
+        config: how often to save.
+        folder: where checkpoint and metrics go.
+        title: name on the progress bar.
+        progress: the bar of the stage it is part of; one of its own where None.
+
+    Raises:
+        RunError: as of `train_population`.
+    """
     saved = load_checkpoint(folder / CHECKPOINT) if (folder / CHECKPOINT).exists() else None
     if saved:
         trainer.load_state_dict(saved["trainer"])
-    metrics = Metrics(folder, suite.names, saved["rows"] if saved else [])
+    metrics = Metrics(folder, names, saved["rows"] if saved else [])
     with contextlib.ExitStack() as stack:
         stack.callback(metrics.close)
-        bar = progress or stack.enter_context(Progress(title, steps))
-        bar.skip(min(trainer.steps, steps))
+        bar = progress or stack.enter_context(Progress(title, trainer.total_steps))
+        bar.skip(min(trainer.steps, trainer.total_steps))
         seconds = _train(trainer, metrics, config, folder / CHECKPOINT, title, saved["seconds"] if saved else 0.0, bar)
         metrics.save()  # the rows of a process that was killed between its checkpoint and this file
-    return Trained(trainer.population, members, metrics.rows, seconds)
+    return metrics.rows, seconds
 
 
 def _trainer(
@@ -134,7 +162,7 @@ def _trainer(
 
 
 def _train(
-    trainer: Trainer,
+    trainer: Learner,
     metrics: Metrics,
     config: TrainingConfig,
     path: Path,
@@ -159,7 +187,7 @@ def _train(
     return spent + time.monotonic() - started
 
 
-def _require_finite(trainer: Trainer, title: str) -> None:
+def _require_finite(trainer: Learner, title: str) -> None:
     if not all(bool(torch.isfinite(parameter).all()) for parameter in trainer.population.parameters()):
         raise RunError(
             f"{title}: expected finite network weights, got NaN or infinity after {trainer.steps} steps: lower "
@@ -167,7 +195,7 @@ def _require_finite(trainer: Trainer, title: str) -> None:
         )
 
 
-def _save_checkpoint(path: Path, trainer: Trainer, rows: list[Row], seconds: float) -> None:
+def _save_checkpoint(path: Path, trainer: Learner, rows: list[Row], seconds: float) -> None:
     buffer = io.BytesIO()  # torch reports a full disk as a broken archive; a plain write says what it is
     torch.save({"trainer": trainer.state_dict(), "rows": rows, "seconds": seconds}, buffer)
     write_file(path, buffer.getvalue())

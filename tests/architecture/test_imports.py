@@ -101,6 +101,8 @@ LAYERS = {
         "types errors files records",
         "numpy torch scipy sklearn matplotlib jaxtyping",
     ),
+    # A finished run's groups as those of MAML's starting points, on objectives that it never saw.
+    "meta_rl": layer("pipeline stages run training objectives types errors files records", "numpy torch jaxtyping"),
     # Many runs of one suite, told apart by their seed: it trains them through the pipeline and reads their results.
     "comparison": layer(
         "pipeline run results training.methods report types errors files",
@@ -119,7 +121,8 @@ LAYERS = {
     "commands.play": layer("play serving report.render errors files", "numpy mujoco tyro"),
     # One module per command. `verify` reaches serving directly, so that it runs on a robot.
     "commands": layer(
-        "pipeline stages results run export.bundle serving objectives.loading validation comparison files errors",
+        "pipeline stages results run export.bundle serving objectives.loading validation comparison meta_rl "
+        "training.adaptation files errors",
         "torch tyro",
     ),
     # Thin. It loads the one command that is asked for.

@@ -50,8 +50,7 @@ def test_a_network_that_answers_otherwise_is_refused(tmp_path, kind, monkeypatch
     assert not (tmp_path / "networks").exists()
 
 
-@pytest.mark.parametrize("network", ["soft_modules", "paco"])
-@pytest.mark.parametrize("discrete", [False, True])
+@pytest.mark.parametrize(("network", "discrete"), [("soft_modules", True), ("paco", False)])
 def test_a_network_that_takes_the_objective_apart_is_exported_too(tmp_path, network, discrete) -> None:
     population = Population(NetworkSize(3, 2, 2, (6, 6), 0, discrete, network), (True,), (4,))
     policy = population.policy(0)
@@ -66,4 +65,4 @@ def test_a_network_that_takes_the_objective_apart_is_exported_too(tmp_path, netw
     session = onnxruntime.InferenceSession(folder / "group_0.onnx")
     _, outputs = session.run(None, {"observation": observations})
     np.testing.assert_allclose(outputs, policy(torch.from_numpy(observations)).detach(), atol=1e-5)
-    assert np.std(outputs) > 0.1
+    assert outputs.std(0).min() > 0.01
