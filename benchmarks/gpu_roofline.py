@@ -102,5 +102,5 @@ def busy_seconds(work: Callable[[], object], device: torch.device) -> float:
     with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CUDA]) as profile:
         work()
         wait(device)
-    kernels = [event for event in profile.events() if event.device_type == torch.autograd.DeviceType.CUDA]
-    return 1e-6 * sum(event.self_device_time_total for event in kernels)
+    kernels = [event for event in profile.events() or () if event.device_type == torch.autograd.DeviceType.CUDA]
+    return 1e-6 * sum(event.time_range.elapsed_us() for event in kernels)

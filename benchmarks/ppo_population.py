@@ -15,7 +15,7 @@ from pgx_core.objectives.suites import SIGNS
 
 WORLDS_EACH, TURN, REPEATS, PROFILED = 32, 4, 5, 6
 # What each part is called in the profile; its own share is its time less that of the next.
-PARTS = {"learning": "update", "acting": "_collect", "rewards, observations, resets": "step", "physics": "rollout"}
+PARTS = {"learning": "update", "acting": "collect", "rewards, observations, resets": "step", "physics": "rollout"}
 
 
 def measure_population() -> dict[str, float]:
@@ -59,7 +59,7 @@ def _profile(trainers: list[Trainer]) -> dict[str, float]:
     total = dict.fromkeys(PARTS, 0.0)
     for (file, _, function), (_, _, _, cumulative, _) in pstats.Stats(profile).stats.items():  # type: ignore[attr-defined]
         for part, name in PARTS.items():
-            where = {"update": "ppo.py", "_collect": "trainer.py", "step": "simulation.py"}.get(name, "~")
+            where = {"update": "ppo.py", "collect": "trainer.py", "step": "simulation.py"}.get(name, "~")
             if file.endswith(where) and (function == name or (where == "~" and "_rollout.rollout" in function)):
                 total[part] += cumulative / PROFILED
     learning, acting, step, physics = total.values()

@@ -21,6 +21,7 @@ COMMANDS = {
     "train": "objectives in; groups, policies, bundle and report out (resumable)",
     "report": "write a run's report again",
     "validate": "compare a run's estimate with real training of its subsets (resumable)",
+    "adapt": "meta-train by MAML, together and per group, and adapt to a suite's unseen objectives (resumable)",
     "compare": "every way to group at equal steps, over several seeds (resumable)",
     "export": "write a run's bundle again, or elsewhere",
     "verify": "check a bundle and name the first thing that is wrong",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import cast
 
 import numpy as np
 
@@ -11,7 +10,6 @@ from pgx_core.contract import ObjectiveContract, ObservationTerm
 from pgx_core.errors import SuiteError
 from pgx_core.export.bundle import BundleContents, GroupPolicy
 from pgx_core.export.networks import Networks
-from pgx_core.learning.network import GaussianPolicy
 from pgx_core.objectives.environment_suite import EnvironmentSuite
 from pgx_core.records import to_plain
 from pgx_core.report.data import Curve, MethodScores, ReportData, StageCost
@@ -55,9 +53,7 @@ def bundle_contents(run: Run) -> BundleContents:
             for o, label, score in zip(suite.objectives, partition.labels, scores.scores, strict=True)
         ),
         groups=tuple(
-            GroupPolicy(
-                name, cast(GaussianPolicy, population.policy(group)), _golden(run, transitions, partition, group)
-            )
+            GroupPolicy(name, population.policy(group), _golden(run, transitions, partition, group))
             for group, name in enumerate(names)
         ),
         metrics={"steps": float(run.steps), "mean_score": float(scores.scores.mean())},

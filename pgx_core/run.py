@@ -10,8 +10,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-import torch
-
 from pgx_core.errors import ConfigError, RunError, require, require_seed
 from pgx_core.files import write_file
 from pgx_core.grouping import GroupingConfig, check_grouping
@@ -145,7 +143,7 @@ class Run:
 
     def population(self, training: str) -> Population:
         """The policies of a training."""
-        return population_from_state(self.checkpoint(training)["trainer"]["population"], self)
+        return population_from_state(self.checkpoint(training)["trainer"])
 
     def costs(self) -> dict[str, Cost]:
         """What each finished stage took.
@@ -169,16 +167,11 @@ class Run:
         write_file(self.folder / "stages.json", json.dumps(to_plain(costs), indent=2) + "\n")
 
 
-def population_from_state(state: dict[str, torch.Tensor], run: Run) -> Population:
-    """A population with the saved parameters."""
-    n_policies, n_inputs, _ = state["actor.weights.0"].shape
-    n, discrete = len(run.suite.objectives), not state["log_std"].numel()
-    layers = range(len(run.config.training.hidden) + 1)
-    *hidden, n_outputs = (state[f"actor.biases.{layer}"].shape[-1] for layer in layers)
-    n_privileged = state["critic.weights.0"].shape[1] - n_inputs
-    size = NetworkSize(n_inputs - n, n, n_outputs, tuple(hidden), n_privileged, discrete)
-    population = Population(size, (False,) * n_policies, (0,) * n_policies)
-    population.load_state_dict(state)
+def population_from_state(state: dict[str, Any]) -> Population:
+    """The population that a training saved."""
+    n_policies = len(state["population"]["log_std"])
+    population = Population(NetworkSize(**state["size"]), (False,) * n_policies, (0,) * n_policies)
+    population.load_state_dict(state["population"])
     return population
 
 

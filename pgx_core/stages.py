@@ -34,6 +34,7 @@ from pgx_core.training.methods import (
     actor_parameters,
     is_conditioned,
     labels_of,
+    network_of,
     own_objectives,
     starts_afresh,
     wide_hidden,
@@ -177,6 +178,7 @@ def _train_methods(run: Run, methods: tuple[Method, ...], stage: str) -> None:
 
 def _train_method(run: Run, method: Method, progress: Progress) -> None:
     config, meta = run.config.training, run.population("meta")
+    config = replace(config, network=network_of(method, config.network))
     members = members_of(method_labels(run, method), is_conditioned(method), config.worlds)
     if method == "joint_wide_id":
         config = replace(config, hidden=wide_hidden(meta.size, load_record(Partition, run.path("partition.npz")).k))

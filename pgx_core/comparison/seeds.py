@@ -25,6 +25,8 @@ COMPARED: tuple[Method, ...] = (
     "groups",
     "groups_id",
     "specialists",
+    "soft_modules",
+    "paco",
 )
 EVERY_METHOD = RunConfig(compare=COMPARED)
 LAST_STAGE = "evaluation"

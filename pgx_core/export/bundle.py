@@ -17,7 +17,7 @@ from pgx_core.errors import BundleError, ConfigError
 from pgx_core.export.card import model_card
 from pgx_core.export.onnx import export_policy, without_objective
 from pgx_core.files import atomic_folder
-from pgx_core.learning.network import GaussianPolicy
+from pgx_core.learning.network import Policy
 from pgx_core.serving.bundle import verify_bundle
 from pgx_core.serving.checks import check_manifest
 from pgx_core.serving.golden import GoldenPairs, pack_golden
@@ -44,7 +44,7 @@ class GroupPolicy:
     """One trained group."""
 
     name: str
-    policy: GaussianPolicy
+    policy: Policy
     observations: np.ndarray  # [N, inputs] some the policy met in training, say 64; they become golden pairs
 
 

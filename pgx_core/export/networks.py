@@ -15,7 +15,8 @@ from torch import Tensor, nn
 from pgx_core.errors import BundleError
 from pgx_core.export.onnx import random_observations, to_onnx
 from pgx_core.files import atomic_folder
-from pgx_core.learning.network import CategoricalPolicy, MLPPolicy
+from pgx_core.learning.distribution import Categorical
+from pgx_core.learning.network import Policy
 
 NETWORKS_FILE = "networks.json"
 PARITY = 1e-4  # largest difference of ONNX Runtime's outputs to torch's, absolute and relative
@@ -26,7 +27,7 @@ class Networks:
     """One policy per group, and whom each serves."""
 
     suite: str
-    policies: tuple[MLPPolicy, ...]
+    policies: tuple[Policy, ...]
     conditioned: bool  # do the policies see the objective?
     labels: np.ndarray  # [n] which policy serves each objective
     names: tuple[str, ...]  # of the objectives, in the order of the one-hot
@@ -36,7 +37,7 @@ class Networks:
 class ActingPolicy(nn.Module):
     """The observation with the one-hot objective in; the likeliest action and the network's outputs out."""
 
-    def __init__(self, policy: MLPPolicy) -> None:
+    def __init__(self, policy: Policy) -> None:
         super().__init__()
         self.policy = policy
 
@@ -76,7 +77,7 @@ def _check(acting: ActingPolicy, model: bytes, group: str) -> None:
 
 
 def _note(networks: Networks) -> dict[str, object]:
-    discrete = isinstance(networks.policies[0], CategoricalPolicy)
+    discrete = isinstance(networks.policies[0].distribution, Categorical)
     return {
         "suite": networks.suite,
         "input": "observation: the environment's, then "

@@ -8,6 +8,7 @@ import io
 import logging
 import warnings
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,7 @@ from pgx_core import __version__
 from pgx_core.contract import PolicyContract
 from pgx_core.errors import BundleError
 from pgx_core.files import write_file
-from pgx_core.learning.network import GaussianPolicy, MLPPolicy
+from pgx_core.learning.network import GaussianPolicy, NetworkPolicy, Policy
 from pgx_core.observation import decode_action
 from pgx_core.serving.golden import GoldenPairs, PolicyOutput, check_parity
 from pgx_core.serving.manifest import OPSET, contract_hash
@@ -31,7 +32,7 @@ RANDOM_CHECKS = 256
 class ServedPolicy(nn.Module):
     """What runs on the robot: the observation in, the clipped mean action and the joint command out."""
 
-    def __init__(self, policy: GaussianPolicy, contract: PolicyContract) -> None:
+    def __init__(self, policy: Policy, contract: PolicyContract) -> None:
         super().__init__()
         self.policy = policy
         self.contract = contract
@@ -43,7 +44,7 @@ class ServedPolicy(nn.Module):
 
 
 def export_policy(
-    policy: GaussianPolicy, contract: PolicyContract, path: Path, group: str, observations: np.ndarray
+    policy: Policy, contract: PolicyContract, path: Path, group: str, observations: np.ndarray
 ) -> GoldenPairs:
     """Write a policy as ONNX, and check that ONNX Runtime answers as torch does.
 
@@ -78,20 +79,27 @@ def export_policy(
 
 
 @torch.no_grad()
-def without_objective(policy: GaussianPolicy, n_objectives: int) -> GaussianPolicy:
+def without_objective(policy: Policy, n_objectives: int) -> Policy:
     """The policy without its last `n_objectives` inputs: the same answers as with zeros there."""
     state = dict(policy.state_dict())
     n_inputs = len(state["observation_mean"]) - n_objectives
-    hidden = tuple(len(state[f"layers.{k}.bias"]) for k in range(len(policy.layers) - 1))
-    narrow = GaussianPolicy(n_inputs, len(state["log_std"]), hidden)
-    state["layers.0.weight"] = state["layers.0.weight"][:, :n_inputs]
+    narrow: Policy
+    if isinstance(policy, NetworkPolicy):
+        network = type(policy.network)(replace(policy.network.size, n_objectives=0))
+        narrow = NetworkPolicy(n_inputs, policy.distribution, network)
+        state["network.values.task"] = state["network.values.task"][:0]
+    else:
+        assert isinstance(policy, GaussianPolicy)
+        hidden = tuple(len(state[f"layers.{k}.bias"]) for k in range(len(policy.layers) - 1))
+        narrow = GaussianPolicy(n_inputs, len(state["log_std"]), hidden)
+        state["layers.0.weight"] = state["layers.0.weight"][:, :n_inputs]
     for name in ("observation_mean", "observation_std"):
         state[name] = state[name][:n_inputs]
     narrow.load_state_dict(state)
     return narrow
 
 
-def _check_fit(policy: GaussianPolicy, contract: PolicyContract, group: str, observations: np.ndarray) -> None:
+def _check_fit(policy: Policy, contract: PolicyContract, group: str, observations: np.ndarray) -> None:
     sizes = (policy.observation_mean.shape[0], policy.log_std.shape[0])
     wanted = (contract.observation_size, contract.action_size)
     if sizes != wanted:
@@ -150,7 +158,7 @@ def _answer(served: ServedPolicy, observations: np.ndarray) -> PolicyOutput:
     return PolicyOutput(action.numpy(), command.numpy())
 
 
-def random_observations(policy: MLPPolicy) -> np.ndarray:
+def random_observations(policy: Policy) -> np.ndarray:
     """Observations around the training distribution, and far outside it."""
     generator = torch.Generator().manual_seed(0)
     noise = torch.randn(RANDOM_CHECKS, policy.observation_mean.shape[0], generator=generator)

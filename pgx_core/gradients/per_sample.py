@@ -10,6 +10,7 @@ Shapes: N samples, p parameters, o x i the matrix of one parameter, r kept coord
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -116,10 +117,13 @@ Gradients = FactoredGradients | DenseGradients
 
 
 def matrix_shapes(module: nn.Module) -> tuple[tuple[int, int], ...]:
-    """(o, i) of every parameter seen as a matrix: its first dimension by all the others."""
-    return tuple(
-        (parameter.shape[0], parameter[0].numel()) if parameter.ndim else (1, 1) for parameter in module.parameters()
-    )
+    """(o, i) of every parameter seen as a matrix: its dimensions split where that is nearest to a square."""
+    return tuple(_matrix_shape(tuple(parameter.shape)) for parameter in module.parameters())
+
+
+def _matrix_shape(shape: tuple[int, ...]) -> tuple[int, int]:
+    splits = [(math.prod(shape[:k]), math.prod(shape[k:])) for k in range(1, len(shape) + 1 - (len(shape) > 1))]
+    return min(splits, key=sum, default=(1, 1))
 
 
 def _squares(vectors: Float[Tensor, "N d"]) -> Float[Tensor, "N"]:

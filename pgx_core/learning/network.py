@@ -1,36 +1,39 @@
-"""Policies: one MLP of either kind, and a population of them as stacked parameters."""
+"""Policies: one network with its action distribution, and a population of them as stacked parameters."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import cast
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from pgx_core.learning.distribution import ActionDistribution, Categorical, Gaussian
+from pgx_core.learning.paco import PaCo
+from pgx_core.learning.soft_modules import SoftModules
+from pgx_core.learning.task_network import HIDDEN_GAIN, OUTPUT_GAIN, Network, TaskNetwork, TaskNetworkSize
 
 
-class MLPPolicy(nn.Module):
-    """A tanh MLP of the normalised observation, whose outputs are parameters of an action distribution.
+class Policy(nn.Module):
+    """A network of the normalised observation, whose outputs are parameters of an action distribution.
 
-    Abstract; its kinds say which distribution, and hold `log_std`. The last `n_objectives` inputs are the one-hot
-    objective; they pass the normaliser unchanged. A policy that is not conditioned sees zeros there.
+    Abstract; its kinds say which network. The last `n_objectives` inputs are the one-hot objective; they pass the
+    normaliser unchanged. A policy that is not conditioned sees zeros there.
     """
 
     observation_mean: Tensor
     observation_std: Tensor
     log_std: Tensor  # free parameters of the distribution
 
-    def __init__(self, n_inputs: int, distribution: ActionDistribution, hidden: tuple[int, ...]) -> None:
+    def __init__(self, n_inputs: int, distribution: ActionDistribution) -> None:
         super().__init__()
-        sizes = (n_inputs, *hidden, distribution.n_outputs)
         self.distribution = distribution
-        self.layers = nn.ModuleList(nn.Linear(i, o) for i, o in pairwise(sizes))
+        if distribution.n_free:
+            self.log_std = nn.Parameter(torch.zeros(distribution.n_free))
+        else:
+            self.register_buffer("log_std", torch.zeros(0), persistent=False)
         self.register_buffer("observation_mean", torch.zeros(n_inputs))
         self.register_buffer("observation_std", torch.ones(n_inputs))
 
@@ -40,11 +43,7 @@ class MLPPolicy(nn.Module):
 
     def forward(self, observations: Float[Tensor, "*B inputs"]) -> Float[Tensor, "*B outputs"]:
         """The network's outputs: the mean action, not yet clipped, or a logit for each choice."""
-        hidden = self.normalise(observations)
-        for layer in self.layers[:-1]:
-            hidden = torch.tanh(layer(hidden))
-        outputs: Tensor = self.layers[-1](hidden)
-        return outputs
+        raise NotImplementedError
 
     def log_prob(
         self, observations: Float[Tensor, "*B inputs"], actions: Float[Tensor, "*B actions"]
@@ -53,12 +52,28 @@ class MLPPolicy(nn.Module):
         return self.distribution.log_prob(self(observations), self.log_std, actions)
 
 
+class MLPPolicy(Policy):
+    """A tanh MLP of the observation and the objective alike. Abstract; its kinds say which distribution."""
+
+    def __init__(self, n_inputs: int, distribution: ActionDistribution, hidden: tuple[int, ...]) -> None:
+        super().__init__(n_inputs, distribution)
+        sizes = (n_inputs, *hidden, distribution.n_outputs)
+        self.layers = nn.ModuleList(nn.Linear(i, o) for i, o in pairwise(sizes))
+
+    def forward(self, observations: Float[Tensor, "*B inputs"]) -> Float[Tensor, "*B outputs"]:
+        """See Policy."""
+        hidden = self.normalise(observations)
+        for layer in self.layers[:-1]:
+            hidden = torch.tanh(layer(hidden))
+        outputs: Tensor = self.layers[-1](hidden)
+        return outputs
+
+
 class GaussianPolicy(MLPPolicy):
     """A diagonal Gaussian over continuous actions, its mean the MLP's outputs."""
 
     def __init__(self, n_inputs: int, n_actions: int, hidden: tuple[int, ...] = (64, 64)) -> None:
         super().__init__(n_inputs, Gaussian(n_actions), hidden)
-        self.log_std = nn.Parameter(torch.zeros(n_actions))
 
 
 class CategoricalPolicy(MLPPolicy):
@@ -66,11 +81,23 @@ class CategoricalPolicy(MLPPolicy):
 
     def __init__(self, n_inputs: int, n_choices: int, hidden: tuple[int, ...] = (64, 64)) -> None:
         super().__init__(n_inputs, Categorical(n_choices), hidden)
-        self.register_buffer("log_std", torch.zeros(0), persistent=False)
+
+
+class NetworkPolicy(Policy):
+    """A network that takes the objective apart, with either distribution."""
+
+    def __init__(self, n_inputs: int, distribution: ActionDistribution, network: TaskNetwork) -> None:
+        super().__init__(n_inputs, distribution)
+        self.network = network
+
+    def forward(self, observations: Float[Tensor, "B inputs"]) -> Float[Tensor, "B outputs"]:
+        """See Policy."""
+        outputs: Tensor = self.network(self.normalise(observations))
+        return outputs
 
 
 def _gain(layer: int, n_layers: int, output_gain: float) -> float:
-    return output_gain if layer == n_layers - 1 else math.sqrt(2)
+    return output_gain if layer == n_layers - 1 else HIDDEN_GAIN
 
 
 class StackedMLP(nn.Module):
@@ -96,6 +123,9 @@ class StackedMLP(nn.Module):
         return hidden
 
 
+TASK_NETWORKS: dict[Network, type[TaskNetwork]] = {"soft_modules": SoftModules, "paco": PaCo}
+
+
 @dataclass(frozen=True)
 class NetworkSize:
     """Shapes shared by a whole population."""
@@ -106,6 +136,7 @@ class NetworkSize:
     hidden: tuple[int, ...] = (64, 64)
     n_privileged: int = 0  # values after the observation that the critic alone sees
     discrete: bool = False
+    network: Network = "mlp"  # of the actors; critics are MLPs, and see the objective, whatever the actors are
 
     @property
     def n_inputs(self) -> int:
@@ -116,6 +147,28 @@ class NetworkSize:
     def distribution(self) -> ActionDistribution:
         """What the actors' outputs mean."""
         return Categorical(self.n_actions) if self.discrete else Gaussian(self.n_actions)
+
+    @property
+    def mlp_parameters(self) -> int:
+        """Parameters of an actor's network that is an MLP."""
+        widths = (self.n_inputs, *self.hidden, self.distribution.n_outputs)
+        return sum((inputs + 1) * outputs for inputs, outputs in pairwise(widths))
+
+    @property
+    def task_network(self) -> TaskNetworkSize:
+        """Of an actor that is no MLP: as many hidden layers as one, and as many parameters as whole units allow."""
+        n_outputs, n_layers = self.distribution.n_outputs, len(self.hidden)
+        size = TaskNetworkSize(self.n_observations, self.n_objectives, n_outputs, n_layers)
+        return TASK_NETWORKS[self.network].fitted(size, self.mlp_parameters)
+
+
+def _stacked_actor(size: NetworkSize, seeds: tuple[int, ...]) -> StackedMLP | TaskNetwork:
+    if size.network != "mlp":
+        return TASK_NETWORKS[size.network](size.task_network, seeds)
+    actor = StackedMLP(len(seeds), (size.n_inputs, *size.hidden, size.distribution.n_outputs), OUTPUT_GAIN, seeds)
+    # An actor that has not seen the objective starts blind to it, so a conditioned copy of it acts alike.
+    actor.weights[0].data[:, size.n_observations :] = 0.0
+    return actor
 
 
 class Population(nn.Module):
@@ -141,11 +194,9 @@ class Population(nn.Module):
         super().__init__()
         n, n_seen = len(conditioned), size.n_observations + size.n_privileged
         self.size, self.distribution = size, size.distribution
-        self.actor = StackedMLP(n, (size.n_inputs, *size.hidden, self.distribution.n_outputs), 0.01, seeds)
+        self.actor = _stacked_actor(size, seeds)
         critic_sizes = (n_seen + size.n_objectives, *size.hidden, 1)
         self.critic = StackedMLP(n, critic_sizes, 1.0, tuple(s + 1_000_003 for s in seeds))
-        # An actor that has not seen the objective starts blind to it, so a conditioned copy of it acts alike.
-        self.actor.weights[0].data[:, size.n_observations :] = 0.0
         self.log_std = nn.Parameter(torch.full((n, 1, self.distribution.n_free), math.log(initial_std)))
         self.register_buffer("observation_mean", torch.zeros(n, 1, n_seen))
         self.register_buffer("observation_std", torch.ones(n, 1, n_seen))
@@ -196,21 +247,33 @@ class Population(nn.Module):
         self.observation_std.copy_(merged.sqrt().clip(min=1e-2))
         self.observation_count.copy_(total)
 
-    def policy(self, index: int) -> MLPPolicy:
+    def views(self, index: int) -> dict[str, Tensor]:
+        """One actor's parameters, under their names in `policy(index)`. To write into them is to change the actor."""
+        actor, named = self.actor, {}
+        if self.distribution.n_free:
+            named["log_std"] = self.log_std[index, 0]
+        if isinstance(actor, TaskNetwork):
+            return named | {f"network.{name}": value[index] for name, value in actor.named_parameters()}
+        for layer, (weight, bias) in enumerate(zip(actor.weights, actor.biases, strict=True)):
+            named |= {f"layers.{layer}.weight": weight[index].T, f"layers.{layer}.bias": bias[index, 0]}
+        return named
+
+    @torch.no_grad()
+    def policy(self, index: int) -> Policy:
         """A copy of one actor as a plain module."""
-        size = self.size
-        kind = CategoricalPolicy if size.discrete else GaussianPolicy
-        policy = kind(size.n_inputs, size.n_actions, size.hidden)
-        layers = cast(Iterable[nn.Linear], policy.layers)
-        with torch.no_grad():
-            for layer, weight, bias in zip(layers, self.actor.weights, self.actor.biases, strict=True):
-                layer.weight.copy_(weight[index].T)
-                layer.bias.copy_(bias[index, 0])
-            policy.log_std.copy_(self.log_std[index, 0])
-            n = size.n_observations
-            policy.observation_mean[:n] = self.observation_mean[index, 0, :n]
-            policy.observation_std[:n] = self.observation_std[index, 0, :n]
+        policy, n = _plain_policy(self.size), self.size.n_observations
+        for name, value in self.views(index).items():
+            policy.get_parameter(name).copy_(value)
+        policy.observation_mean[:n] = self.observation_mean[index, 0, :n]
+        policy.observation_std[:n] = self.observation_std[index, 0, :n]
         return policy
+
+
+def _plain_policy(size: NetworkSize) -> Policy:
+    if size.network != "mlp":
+        network = TASK_NETWORKS[size.network](size.task_network)
+        return NetworkPolicy(size.n_inputs, size.distribution, network)
+    return (CategoricalPolicy if size.discrete else GaussianPolicy)(size.n_inputs, size.n_actions, size.hidden)
 
 
 @torch.no_grad()

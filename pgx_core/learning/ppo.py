@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float
@@ -67,6 +68,17 @@ class UpdateMetrics:
     divergence: Float[Tensor, "P"]  # KL(old || new), estimated
 
 
+@runtime_checkable
+class Optimiser(Protocol):
+    """What an update needs of an optimiser."""
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Forget the gradients."""
+
+    def step(self) -> Any:
+        """Move the parameters by their gradients."""
+
+
 def rate_at(progress: float, config: PPOConfig) -> float:
     """The learning rate after a share of the training, 0 to 1.
 
@@ -93,28 +105,21 @@ def advantages_of(batch: Batch, layout: Layout, n_objectives: int, config: PPOCo
 
 def update(
     population: Population,
-    optimiser: torch.optim.Optimizer,
+    optimiser: Optimiser,
     batch: Batch,
     layout: Layout,
     config: PPOConfig,
     generator: torch.Generator,
 ) -> UpdateMetrics:
     """One PPO iteration: several passes over the batch in minibatches."""
-    advantages, targets = advantages_of(batch, layout, population.size.n_objectives, config)
-    weight = layout.mask.expand_as(advantages)
-    data = [
-        tensor.transpose(0, 1).flatten(1, 2)  # [T, P, B, ...] to [P, T * B, ...]
-        for tensor in (
-            batch.actor_inputs, batch.critic_inputs, batch.actions, batch.log_probs, advantages, targets, weight
-        )
-    ]  # fmt: skip
+    data = flatten(batch, layout, population.size.n_objectives, config)
     n = data[0].shape[1]
     collected = []
     for epoch in range(config.epochs):
         for chosen in torch.randperm(n, generator=generator, device=generator.device).chunk(config.minibatches):
-            loss, metrics = _loss(population, [tensor.index_select(1, chosen) for tensor in data], config)
+            total, metrics = loss(population, [tensor.index_select(1, chosen) for tensor in data], config)
             optimiser.zero_grad(set_to_none=True)
-            loss.backward()
+            total.backward()
             clip_gradients(population, config.max_gradient_norm)
             optimiser.step()
             floor_entropy(population, config.minimum_std)
@@ -123,7 +128,22 @@ def update(
     return UpdateMetrics(*torch.stack(collected).mean(0).unbind(0))
 
 
-def _loss(population: Population, data: list[Tensor], config: PPOConfig) -> tuple[Tensor, Tensor]:
+def flatten(batch: Batch, layout: Layout, n_objectives: int, config: PPOConfig) -> list[Float[Tensor, "P N *_"]]:
+    """What `loss` takes, N = T * B: inputs of actor and critic, actions, their log-probabilities, advantages, targets,
+    weights.
+    """
+    advantages, targets = advantages_of(batch, layout, n_objectives, config)
+    weight = layout.mask.expand_as(advantages)
+    return [
+        tensor.transpose(0, 1).flatten(1, 2)  # [T, P, B, ...] to [P, T * B, ...]
+        for tensor in (
+            batch.actor_inputs, batch.critic_inputs, batch.actions, batch.log_probs, advantages, targets, weight
+        )
+    ]  # fmt: skip
+
+
+def loss(population: Population, data: list[Tensor], config: PPOConfig) -> tuple[Tensor, Float[Tensor, "4 P"]]:
+    """PPO's loss, summed over policies, and the `UpdateMetrics` of each."""
     actor_inputs, critic_inputs, actions, old_log_probs, advantages, targets, weight = data
     weight = weight / weight.sum(1, keepdim=True).clip(min=1.0)
     outputs = population.actor(actor_inputs)
@@ -134,9 +154,9 @@ def _loss(population: Population, data: list[Tensor], config: PPOConfig) -> tupl
     value_loss = ((population.critic(critic_inputs).squeeze(-1) - targets).square() * weight).sum(1)
     entropy = population.distribution.entropy(outputs, population.log_std, weight)
     # Losses are summed over policies: each parameter belongs to one, so each gets its own gradient.
-    loss = (policy_loss + config.value_weight * value_loss - config.entropy_weight * entropy).sum()
+    total = (policy_loss + config.value_weight * value_loss - config.entropy_weight * entropy).sum()
     divergence = ((ratio - 1.0 - log_ratio) * weight).sum(1)  # Schulman's low-variance estimate
-    return loss, torch.stack([policy_loss, value_loss, entropy, divergence]).detach()
+    return total, torch.stack([policy_loss, value_loss, entropy, divergence]).detach()
 
 
 @torch.no_grad()
@@ -146,7 +166,7 @@ def clip_gradients(population: Population, maximum: float) -> None:
     norms = torch.stack([gradient.square().flatten(1).sum(1) for gradient in gradients]).sum(0).sqrt()
     factor = (maximum / (norms + 1e-8)).clip(max=1.0)
     for gradient in gradients:
-        gradient *= factor.view(-1, 1, 1)
+        gradient *= factor.view(-1, *(1,) * (gradient.dim() - 1))
 
 
 @torch.no_grad()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from typing import Any, Protocol, runtime_checkable
 
 import torch
@@ -12,6 +12,7 @@ from torch import Tensor
 from pgx_core.learning.layout import Layout
 from pgx_core.learning.network import Population, objective_one_hot
 from pgx_core.learning.ppo import Batch, PPOConfig, UpdateMetrics, rate_at, update
+from pgx_core.learning.precision import fast_products
 
 
 @runtime_checkable
@@ -61,19 +62,42 @@ class Iteration:
     peak_memory: int | None = None  # bytes that tensors took at most since the process began; None on the CPU
 
 
+@dataclass(frozen=True)
+class Collected:
+    """One horizon of experience."""
+
+    batch: Batch
+    scores: Float[Tensor, "P n"]  # see `Iteration`
+    seen: Float[Tensor, "T P B seen"]  # observations before normalisation
+
+
 class Trainer:
     """Trains a population in a simulation, on the device that the simulation's observations are on.
 
-    With worlds that do the same, the host queues a whole iteration there and waits for it once, in `_fetch`. All
+    With worlds that do the same, the host queues a whole iteration there and waits for it once, in `shown`. All
     hidden state is in `state_dict`.
     """
 
     def __init__(
-        self, population: Population, worlds: Worlds, layout: Layout, config: PPOConfig, total_steps: int, seed: int
+        self,
+        population: Population,
+        worlds: Worlds,
+        layout: Layout,
+        config: PPOConfig,
+        total_steps: int,
+        seed: int,
+        told: bool = True,
     ) -> None:
-        """Moves `population` to the worlds' device.
+        """Prepare to train. Moves `population` to the worlds' device.
 
-        Args: `total_steps` counts environment steps of all policies together; the last iteration may pass it.
+        Args:
+            population: what is trained.
+            worlds: where.
+            layout: which world serves which policy.
+            config: how.
+            total_steps: environment steps of all policies together; the last iteration may pass it.
+            seed: of the exploration and the order of the data.
+            told: whether anyone sees the objective: the critics, and those actors that are conditioned.
         """
         observations = worlds.reset()
         self.device = observations.device
@@ -88,8 +112,9 @@ class Trainer:
         self._generator = torch.Generator(self.device).manual_seed(seed)
         self._observations = layout.gather(observations)
         n_objectives = population.size.n_objectives
-        self._one_hot = objective_one_hot(layout.slot_objectives, n_objectives)
-        self._membership = self._one_hot * layout.mask.unsqueeze(-1)
+        one_hot = objective_one_hot(layout.slot_objectives, n_objectives)
+        self._one_hot = one_hot * told
+        self._membership = one_hot * layout.mask.unsqueeze(-1)
 
     @property
     def finished(self) -> bool:
@@ -99,30 +124,18 @@ class Trainer:
     def iterate(self) -> Iteration:
         """Collect one horizon in every world and learn from it."""
         self._set_learning_rate()
-        batch, scores = self._collect()
-        metrics = update(self.population, self._optimiser, batch, self.layout, self.config, self._generator)
+        population, layout = self.population, self.layout
+        with fast_products(self.device):
+            collected = self.collect()
+            seen, mask = collected.seen, layout.mask
+            population.update_normaliser(torch.cat(seen.unbind(), 1), mask.repeat(1, len(seen)))
+            metrics = update(population, self._optimiser, collected.batch, layout, self.config, self._generator)
         self.steps += self.config.horizon * len(self.layout.objectives)
-        return self._fetch(scores, metrics)
+        return shown(self.steps, population, self.worlds, collected.scores, metrics)
 
     @torch.no_grad()
-    def _fetch(self, scores: Float[Tensor, "P n"], metrics: UpdateMetrics) -> Iteration:
-        """What the iteration showed: the only point where it waits for the device."""
-        finite = torch.stack([parameter.isfinite().all() for parameter in self.population.parameters()]).all()
-        action_std = self.population.log_std.exp().mean((1, 2))
-        losses = [getattr(metrics, field.name) for field in fields(metrics)]
-        faults, scores, finite, action_std, *losses = fetched(self.worlds.faults(), scores, finite, action_std, *losses)
-        return Iteration(
-            steps=self.steps,
-            scores=scores,
-            update=UpdateMetrics(*losses),
-            action_std=action_std,
-            diverged=self.worlds.check(faults),
-            finite=bool(finite),
-            peak_memory=torch.cuda.max_memory_allocated(self.device) if self.device.type == "cuda" else None,
-        )
-
-    @torch.no_grad()
-    def _collect(self) -> tuple[Batch, Float[Tensor, "P n"]]:
+    def collect(self) -> Collected:
+        """Act for one horizon in every world."""
         rows, seen = [], []
         totals = torch.zeros_like(self.layout.mask)
         for _ in range(self.config.horizon):
@@ -133,13 +146,12 @@ class Trainer:
         stacked = [torch.stack(column) for column in zip(*rows, strict=True)]
         actor_inputs, critic_inputs, actions, log_probs, final, rewards, terminated, ended = stacked
         values, next_values = self._values(critic_inputs, final)
-        self.population.update_normaliser(torch.cat(seen, 1), self.layout.mask.repeat(1, len(seen)))
         batch = Batch(actor_inputs, critic_inputs, actions, log_probs, values, next_values, rewards, terminated, ended)
         means, ends = (
             torch.einsum("pb,pbn->pn", sums, self._membership) / self._membership.sum(1) / self.config.horizon
             for sums in (totals, terminated.to(totals).sum(0))
         )
-        return batch, means * lived_share(ends, self.worlds.episode_steps)
+        return Collected(batch, means * lived_share(ends, self.worlds.episode_steps), torch.stack(seen))
 
     def _act(self) -> tuple[tuple[Tensor, ...], Float[Tensor, "P B"]]:
         """One control step of every world: what there is to learn from it, and the scores."""
@@ -171,6 +183,7 @@ class Trainer:
     def state_dict(self) -> dict[str, Any]:
         """Everything `load_state_dict` needs to continue bit for bit."""
         return {
+            "size": asdict(self.population.size),
             "population": self.population.state_dict(),
             "optimiser": self._optimiser.state_dict(),
             "generator": self._generator.get_state(),
@@ -191,6 +204,26 @@ class Trainer:
             self._generator.manual_seed(self._seed + state["steps"])
         self._observations = self.layout.gather(self.worlds.load_state_dict(state["worlds"]))
         self.steps = state["steps"]
+
+
+@torch.no_grad()
+def shown(
+    steps: int, population: Population, worlds: Worlds, scores: Float[Tensor, "P n"], metrics: UpdateMetrics
+) -> Iteration:
+    """What an iteration showed: the only point where it waits for the device."""
+    finite = torch.stack([parameter.isfinite().all() for parameter in population.parameters()]).all()
+    action_std = population.log_std.exp().mean((1, 2))
+    losses = [getattr(metrics, field.name) for field in fields(metrics)]
+    faults, scores, finite, action_std, *losses = fetched(worlds.faults(), scores, finite, action_std, *losses)
+    return Iteration(
+        steps=steps,
+        scores=scores,
+        update=UpdateMetrics(*losses),
+        action_std=action_std,
+        diverged=worlds.check(faults),
+        finite=bool(finite),
+        peak_memory=torch.cuda.max_memory_allocated(population.log_std.device) if population.log_std.is_cuda else None,
+    )
 
 
 def fetched(*tensors: Tensor) -> list[Tensor]:

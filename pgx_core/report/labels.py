@@ -31,6 +31,8 @@ METHOD_LOOKS = {
     "cosine": Look("cosine groups", "#CC79A7", "P"),
     "cosine_id": Look("cosine groups + objective id", "#882255", "p"),
     "specialists": Look("specialists", "#009E73", "X"),
+    "soft_modules": Look("soft modules + objective id", "#332288", "d"),
+    "paco": Look("PaCo + objective id", "#117733", "<"),
 }
 
 # Paul Tol's "light" scheme: dark text is readable on every one of them.

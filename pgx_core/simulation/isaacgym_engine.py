@@ -9,6 +9,7 @@ with MuJoCo on a machine that has both.
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -43,6 +44,7 @@ class IsaacGymEngine:
         self._models = list(models)
         self._data = mujoco.MjData(robot.model)
         self._world = build_world(robot, models, mjcf, self.device)
+        weakref.finalize(self, self._world.gym.destroy_sim, self._world.sim)  # Isaac Gym has room for few
         self._readings = sensor_readings(robot.model, self._world.bodies)
         self._floats = robot.model.jnt_type[0] == FREE
         n, model = len(models), robot.model
@@ -127,10 +129,6 @@ class IsaacGymEngine:
             snapshot[name].to(self.device).clone() for name in ("qpos", "qvel", "sensordata", "roots", "dofs")
         )
         self._pending = torch.ones_like(self._pending)
-
-    def close(self) -> None:
-        """Free the simulation. Isaac Gym has room for one on a GPU."""
-        self._world.gym.destroy_sim(self._world.sim)
 
     def _acquire(self, n: int) -> None:
         gym, sim = self._world.gym, self._world.sim

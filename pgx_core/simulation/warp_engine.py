@@ -14,16 +14,14 @@ from pgx_core.errors import ConfigError
 from pgx_core.simulation.robot_model import RobotModel
 
 try:
-    import warp as wp
-
-    # Before anything starts it: it warns of an absent GPU, and tells of every kernel it compiles.
-    wp.config.log_level = wp.LOG_ERROR
     import mujoco_warp as mjw
+    import warp as wp
 except ImportError as error:
     raise ConfigError(
         "simulation.backend: warp needs MuJoCo Warp, which is not installed: pip install 'pgx-core[warp]'"
     ) from error
 
+wp.config.log_level = wp.LOG_ERROR  # it warns of an absent GPU, and tells of every kernel it compiles
 wp.init()
 
 # What `vary_physics` alters, and what MuJoCo derives from it that the physics reads.

@@ -8,7 +8,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from pgx_core.gradients.parameters import unflatten_parameters
-from pgx_core.learning.network import MLPPolicy, Population, clone_policy
+from pgx_core.learning.network import Population, clone_policy
 from pgx_core.objectives.environment_suite import AnySuite
 from pgx_core.simulation.simulation import SimulationConfig
 from pgx_core.training.evaluation import EvaluationConfig, evaluate
@@ -17,16 +17,14 @@ from pgx_core.types import SubsetScores
 
 @torch.no_grad()
 def step_policies(meta: Population, steps: Float[Tensor, "m p"]) -> Population:
-    """m copies of the meta policy, each moved by its own parameter step (order of `MLPPolicy`)."""
-    template: MLPPolicy = meta.policy(0)
+    """m copies of the meta policy, each moved by its own parameter step (order of its `policy`)."""
+    template = meta.policy(0)
     conditioned = bool(meta.conditioned[0] > 0)
     adapted = clone_policy(meta, 0, (conditioned,) * len(steps)).to(steps.device)
     for index, step in enumerate(steps):
         moved = unflatten_parameters(template, step)
-        adapted.log_std[index, 0] += moved.get("log_std", 0.0)  # discrete actions have none
-        for layer in range(len(template.layers)):
-            adapted.actor.weights[layer][index] += moved[f"layers.{layer}.weight"].T
-            adapted.actor.biases[layer][index, 0] += moved[f"layers.{layer}.bias"]
+        for name, value in adapted.views(index).items():
+            value += moved[name]
     return adapted
 
 

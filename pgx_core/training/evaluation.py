@@ -76,7 +76,9 @@ def evaluate(
     simulation = make_simulation(suite, layout.objectives, config.seed, simulation_config, stagger=False)
     observations = simulation.reset()
     population, layout = population.to(observations.device), layout.to(observations.device)
-    one_hot = objective_one_hot(layout.slot_objectives, n)
+    # A blind policy may meet another number of objectives than it was made for.
+    known = population.size.n_objectives
+    one_hot = objective_one_hot(layout.slot_objectives, max(n, known))[..., :known]
     totals = observations.new_zeros(simulation.n_worlds)
     alive = torch.ones_like(totals, dtype=torch.bool)
     succeeded = torch.zeros_like(alive)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from itertools import pairwise
 from typing import Literal
 
 import numpy as np
@@ -11,7 +10,8 @@ from jaxtyping import Bool, Int
 
 from pgx_core.clustering.cosine import cosine_affinity
 from pgx_core.clustering.strategies import cosine_groups, random_groups
-from pgx_core.learning.network import NetworkSize, Population
+from pgx_core.learning.network import TASK_NETWORKS, NetworkSize, Population
+from pgx_core.learning.task_network import Network, TaskNetwork
 from pgx_core.types import Affinity, Features, Partition
 
 Method = Literal[
@@ -25,6 +25,8 @@ Method = Literal[
     "cosine",
     "cosine_id",
     "specialists",
+    "soft_modules",  # one policy that sees the objective, with that network
+    "paco",
 ]
 
 
@@ -42,7 +44,7 @@ def labels_of(
     """
     n = len(partition.names)
     match method.removesuffix("_id"):
-        case "joint" | "joint_wide":
+        case "joint" | "joint_wide" | "soft_modules" | "paco":
             return np.zeros(n, dtype=np.int64)
         case "specialists":
             return np.arange(n)
@@ -56,12 +58,18 @@ def labels_of(
 
 def is_conditioned(method: Method) -> bool:
     """Whether the actors see which objective is commanded."""
-    return method.endswith("_id")
+    return method.endswith("_id") or method in TASK_NETWORKS
 
 
 def is_single(method: Method) -> bool:
     """Whether one policy serves every objective."""
-    return method.startswith("joint")
+    return method.startswith("joint") or method in TASK_NETWORKS
+
+
+def network_of(method: Method, network: Network) -> Network:
+    """The network of a method's actors: its own where it is named after one, else the run's."""
+    named: dict[Method, Network] = {"soft_modules": "soft_modules", "paco": "paco"}
+    return named.get(method, network)
 
 
 def starts_afresh(method: Method) -> bool:
@@ -80,15 +88,21 @@ def own_objectives(labels: Int[np.ndarray, "n"]) -> Bool[np.ndarray, "P n"]:
 
 def policy_parameters(size: NetworkSize) -> int:
     """Parameters of one conditioned actor."""
-    widths = (size.n_inputs, *size.hidden, size.distribution.n_outputs)
-    return sum((inputs + 1) * outputs for inputs, outputs in pairwise(widths)) + size.distribution.n_free
+    network = size.mlp_parameters
+    if size.network != "mlp":
+        network = TASK_NETWORKS[size.network].count(size.task_network)
+    return network + size.distribution.n_free
 
 
 def actor_parameters(population: Population) -> int:
     """Actor parameters of all policies that can ever matter: a blind actor's inputs for the id do not."""
     size = population.size
     blind = int((population.conditioned == 0).sum())
-    return population.n_policies * policy_parameters(size) - blind * size.n_objectives * size.hidden[0]
+    if isinstance(population.actor, TaskNetwork):
+        unused = int(population.actor.values["task"][0].numel())
+    else:
+        unused = size.n_objectives * size.hidden[0]
+    return population.n_policies * policy_parameters(size) - blind * unused
 
 
 def wide_hidden(size: NetworkSize, n_policies: int) -> tuple[int, ...]:
@@ -96,6 +110,7 @@ def wide_hidden(size: NetworkSize, n_policies: int) -> tuple[int, ...]:
 
     As many as whole units allow: the width of the first layer nearest to it.
     """
+    size = replace(size, network="mlp")  # the others follow its count
     wanted, first = n_policies * policy_parameters(size), size.hidden[0]
     widths = [
         tuple(round(units * width / first) for units in size.hidden) for width in range(first, n_policies * first + 1)

@@ -17,8 +17,10 @@ from pgx_core.environments.environment import Space
 from pgx_core.errors import RunError, require
 from pgx_core.files import write_file
 from pgx_core.learning.layout import Member, make_layout
+from pgx_core.learning.maml import MetaTrainer
 from pgx_core.learning.network import NetworkSize, Population
 from pgx_core.learning.ppo import PPOConfig
+from pgx_core.learning.task_network import Network
 from pgx_core.learning.trainer import Iteration, Trainer
 from pgx_core.objectives.environment_suite import AnySuite
 from pgx_core.simulation.make import make_simulation
@@ -28,6 +30,8 @@ from pgx_core.training.progress import Progress
 
 CHECKPOINT = "checkpoint.pt"
 
+Learner = Trainer | MetaTrainer
+
 
 @dataclass(frozen=True)
 class TrainingConfig:
@@ -35,6 +39,7 @@ class TrainingConfig:
 
     worlds: int = 96  # parallel worlds in all, >= 1, spread over policies in proportion to their objectives
     hidden: tuple[int, ...] = (64, 64)  # units per hidden layer, >= 1 each; at least one layer
+    network: Network = "mlp"  # of every actor; the others have as many hidden layers and parameters as the MLP
     initial_std: float = 0.6  # exploration noise at the start, > 0, in units of the action range [-1, 1]
     simulation: SimulationConfig = field(default_factory=SimulationConfig)
     checkpoint_seconds: float = 15.0  # at most this much work is lost to a kill, >= 0
@@ -75,10 +80,10 @@ def members_of(labels: np.ndarray, conditioned: bool, worlds: int) -> tuple[Memb
     return tuple(Member(group, conditioned, round(worlds * len(group) / len(labels))) for group in groups)
 
 
-def network_size(suite: AnySuite, space: Space, hidden: tuple[int, ...]) -> NetworkSize:
+def network_size(suite: AnySuite, space: Space, config: TrainingConfig) -> NetworkSize:
     """Input and output sizes of every network trained on a suite."""
     sizes = (space.n_observations, len(suite.objectives), space.n_actions)
-    return NetworkSize(*sizes, hidden, space.n_privileged, space.discrete)
+    return NetworkSize(*sizes, config.hidden, space.n_privileged, space.discrete, config.network)
 
 
 def train_population(
@@ -109,17 +114,42 @@ def train_population(
         RunError: the checkpoint in `folder` cannot be read, nothing can be written there, or training diverged.
     """
     trainer = _trainer(suite, members, config, steps, seed, start)
+    rows, seconds = drive(trainer, suite.names, config, folder, title, progress)
+    return Trained(trainer.population, members, rows, seconds)
+
+
+def drive(
+    trainer: Learner,
+    names: tuple[str, ...],
+    config: TrainingConfig,
+    folder: Path,
+    title: str,
+    progress: Progress | None = None,
+) -> tuple[list[Row], float]:
+    """Bring a training to its end, from where `folder` left it: its metrics, and the seconds spent in all.
+
+    Args:
+        trainer: at its beginning.
+        names: of the objectives.
+        config: how often to save.
+        folder: where checkpoint and metrics go.
+        title: name on the progress bar.
+        progress: the bar of the stage it is part of; one of its own where None.
+
+    Raises:
+        RunError: as of `train_population`.
+    """
     saved = load_checkpoint(folder / CHECKPOINT) if (folder / CHECKPOINT).exists() else None
     if saved:
         trainer.load_state_dict(saved["trainer"])
-    metrics = Metrics(folder, suite.names, saved["rows"] if saved else [])
+    metrics = Metrics(folder, names, saved["rows"] if saved else [])
     with contextlib.ExitStack() as stack:
         stack.callback(metrics.close)
-        bar = progress or stack.enter_context(Progress(title, steps))
-        bar.skip(min(trainer.steps, steps))
+        bar = progress or stack.enter_context(Progress(title, trainer.total_steps))
+        bar.skip(min(trainer.steps, trainer.total_steps))
         seconds = _train(trainer, metrics, config, folder / CHECKPOINT, title, saved["seconds"] if saved else 0.0, bar)
         metrics.save()  # the rows of a process that was killed between its checkpoint and this file
-    return Trained(trainer.population, members, metrics.rows, seconds)
+    return metrics.rows, seconds
 
 
 def _trainer(
@@ -133,7 +163,7 @@ def _trainer(
     layout = make_layout(members)
     simulation = make_simulation(suite, layout.objectives, seed, config.simulation)
     population = start or Population(
-        network_size(suite, simulation.space, config.hidden),
+        network_size(suite, simulation.space, config),
         tuple(member.conditioned for member in members),
         tuple(1000 * seed + i for i in range(len(members))),
         config.initial_std,
@@ -142,7 +172,7 @@ def _trainer(
 
 
 def _train(
-    trainer: Trainer,
+    trainer: Learner,
     metrics: Metrics,
     config: TrainingConfig,
     path: Path,
@@ -175,7 +205,7 @@ def _require_finite(iteration: Iteration, title: str) -> None:
         )
 
 
-def _save_checkpoint(path: Path, trainer: Trainer, rows: list[Row], seconds: float) -> None:
+def _save_checkpoint(path: Path, trainer: Learner, rows: list[Row], seconds: float) -> None:
     buffer = io.BytesIO()  # torch reports a full disk as a broken archive; a plain write says what it is
     torch.save({"trainer": trainer.state_dict(), "rows": rows, "seconds": seconds}, buffer)
     write_file(path, buffer.getvalue())
@@ -189,7 +219,7 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     """
     try:
         checkpoint: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-        if not {"trainer", "rows", "seconds"} <= checkpoint.keys():
+        if not {"trainer", "rows", "seconds"} <= checkpoint.keys() or "size" not in checkpoint["trainer"]:
             raise ValueError("not a checkpoint")
     except FileNotFoundError as error:
         raise RunError(f"'{path}' is missing: repeat the training that writes it") from error

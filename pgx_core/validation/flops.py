@@ -6,6 +6,7 @@ is small beside the products or not a matter of operations; the seconds include 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -53,8 +54,10 @@ def _layers(population: Population) -> tuple[Matrices, Matrices]:
 
 
 def _weights(stacked: nn.Module) -> Matrices:
-    matrices: list[Tensor] = [p for p in stacked.parameters() if p.ndim == 3 and p.shape[1] > 1]  # biases: [P, 1, o]
-    return [(int(weight.shape[1]), int(weight.shape[2])) for weight in matrices]
+    # [P, ..., inputs, outputs]; one input is a bias.
+    matrices: list[Tensor] = [p for p in stacked.parameters() if p.ndim >= 3 and p.shape[-2] > 1]
+    shapes = [(int(p.shape[-2]), int(p.shape[-1]), math.prod(p.shape[1:-2])) for p in matrices]
+    return [(inputs, outputs) for inputs, outputs, count in shapes for _ in range(count)]
 
 
 class Tally:

@@ -79,7 +79,7 @@ LAYERS = {
     "serving": layer("contract observation errors records files", "numpy onnxruntime"),
     # Writes what serving reads.
     "export": layer(
-        "learning.network contract observation errors records files serving",
+        "learning.network learning.distribution contract observation errors records files serving",
         "numpy torch onnx onnxscript onnxruntime jaxtyping",
     ),
     # Shows results and draws the robot; knows nothing of how either came about.
@@ -108,6 +108,8 @@ LAYERS = {
         "types errors files records",
         "numpy torch scipy sklearn matplotlib jaxtyping",
     ),
+    # A finished run's groups as those of MAML's starting points, on objectives that it never saw.
+    "meta_rl": layer("pipeline stages run training objectives types errors files records", "numpy torch jaxtyping"),
     # Many runs of one suite, told apart by their seed: it trains them through the pipeline and reads their results.
     "comparison": layer(
         "pipeline run scale results training report types errors files",
@@ -128,8 +130,8 @@ LAYERS = {
     "doctor": layer("simulation objectives errors", "numpy torch"),
     # One module per command. `verify` reaches serving directly, so that it runs on a robot.
     "commands": layer(
-        "pipeline stages results run export.bundle serving objectives.loading validation comparison doctor files "
-        "simulation.simulation.Backend errors",
+        "pipeline stages results run export.bundle serving objectives.loading validation comparison doctor meta_rl "
+        "training.adaptation files simulation.simulation.Backend errors",
         "torch tyro",
     ),
     # Thin. It loads the one command that is asked for.

@@ -12,7 +12,7 @@ import torch
 from pgx_core.errors import BundleError
 from pgx_core.export import networks
 from pgx_core.export.networks import Networks, write_networks
-from pgx_core.learning.network import CategoricalPolicy, GaussianPolicy
+from pgx_core.learning.network import CategoricalPolicy, GaussianPolicy, NetworkSize, Population
 
 KINDS = pytest.mark.parametrize("kind", [GaussianPolicy, CategoricalPolicy])
 
@@ -48,3 +48,21 @@ def test_a_network_that_answers_otherwise_is_refused(tmp_path, kind, monkeypatch
     with pytest.raises(BundleError, match="group_0: ONNX against torch: expected a difference of at most"):
         write_networks(tmp_path / "networks", make(kind))
     assert not (tmp_path / "networks").exists()
+
+
+@pytest.mark.parametrize(("network", "discrete"), [("soft_modules", True), ("paco", False)])
+def test_a_network_that_takes_the_objective_apart_is_exported_too(tmp_path, network, discrete) -> None:
+    population = Population(NetworkSize(3, 2, 2, (6, 6), 0, discrete, network), (True,), (4,))
+    policy = population.policy(0)
+    with torch.no_grad():
+        for parameter in policy.parameters():
+            parameter += 0.3 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(1))
+    folder = write_networks(
+        tmp_path / "networks", Networks("suite", (policy,), True, np.zeros(2, int), ("a", "b"), np.ones(2))
+    )
+    observations = np.concatenate([np.random.default_rng(0).normal(size=(20, 3)), np.eye(2)[np.arange(20) % 2]], 1)
+    observations = observations.astype(np.float32)
+    session = onnxruntime.InferenceSession(folder / "group_0.onnx")
+    _, outputs = session.run(None, {"observation": observations})
+    np.testing.assert_allclose(outputs, policy(torch.from_numpy(observations)).detach(), atol=1e-5)
+    assert outputs.std(0).min() > 0.01

@@ -15,6 +15,7 @@ import torch
 from pgx_core import __version__
 from pgx_core.errors import BundleError
 from pgx_core.export.onnx import export_policy, without_objective
+from pgx_core.learning.network import NetworkSize, Population
 from pgx_core.observation import decode_action
 from pgx_core.serving.manifest import OPSET, contract_hash
 
@@ -92,6 +93,20 @@ def test_a_policy_without_its_objective_answers_as_with_zeros_there(make):
     assert torch.equal(narrow.log_std, policy.log_std)
     assert narrow.observation_mean.shape == (16,)
     assert policy.observation_mean.shape == (20,)
+
+
+def test_a_blind_network_is_exported_without_its_objective(contract, observations, tmp_path):
+    size = NetworkSize(contract.observation_size, 4, 3, (6, 6), network="soft_modules")
+    policy = Population(size, (False,), (0,)).policy(0)
+    with torch.no_grad():
+        for parameter in policy.parameters():
+            parameter += 0.3 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(1))
+    narrow = without_objective(policy, 4)
+    seen = torch.from_numpy(observations)
+    wide = torch.cat([seen, torch.zeros(len(seen), 4)], 1)
+    torch.testing.assert_close(narrow(seen), policy(wide), atol=1e-6, rtol=1e-6)
+    pairs = export_policy(narrow, contract, tmp_path / "x.onnx", "walkers", observations)
+    torch.testing.assert_close(torch.from_numpy(pairs.outputs.action), policy(wide).detach().clip(-1, 1))
 
 
 def _with_nan(policy):

@@ -56,3 +56,26 @@ def test_a_missing_package_is_named_before_anything_is_written(
     ended = call("train", suite, "--out", tmp_path / "run")
     assert ended.status == 1 and words in ended.complaint and "pip install 'pgx-core[envs]'" in ended.complaint
     assert not (tmp_path / "run").exists()
+
+
+def test_maml_adapts_to_the_unseen_tasks_and_goes_on_where_it_was(trained, call, tmp_path) -> None:
+    command = ("adapt", trained, "--steps", 0, 2, "--worlds", 1)
+    first = call(*command, "--json", tmp_path / "figures.json")
+    assert first.status == 0
+    assert len([line for line in first.out.splitlines() if line.startswith("| ")]) == 1 + 4
+    figures = json.loads((tmp_path / "figures.json").read_text())
+    assert (figures["k_joint"], figures["k_groups"], len(figures["unseen"])) == (1, 2, 20)
+    assert all(0 < score <= 1 for score in figures["score_joint"] + figures["score_cosine"])
+    steps = {
+        name: json.loads((trained / "adaptation" / name / "metrics.jsonl").read_text().splitlines()[-1])["steps"]
+        for name in ("joint", "groups", "random")
+    }
+    assert steps["joint"] == steps["random"] >= 2000 > steps["groups"] + 400  # groups have paid for the rollouts
+    assert call(*command).out == first.out
+    assert "made with other settings" in call(*command, "--maml.inner-rate", 1).complaint
+
+
+def test_a_suite_that_holds_nothing_back_cannot_be_adapted_to(finished, call) -> None:
+    assert (
+        "expected a suite with held-out objectives, such as cartpole, got 'tiny'" in call("adapt", finished).complaint
+    )

@@ -184,6 +184,14 @@ def test_a_broken_world_breaks_no_other():
     assert torch.isfinite(torch.cat(engine.read(), 1)).all()
 
 
+def test_a_simulation_that_nobody_holds_is_freed():
+    engine = make(TINY.robot.name)
+    sim = engine._world.sim
+    assert sim.own_ready
+    del engine
+    assert not sim.own_ready
+
+
 def test_differing_gravity_is_refused():
     with pytest.raises(SuiteError, match=r"one gravity for all worlds.* -9\.81, -3\.924 m/s2; use mujoco"):
         make("quadruped", Physics(), Physics(gravity=0.4))

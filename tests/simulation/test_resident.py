@@ -103,6 +103,16 @@ def test_a_term_that_was_not_finite_is_named_at_the_check_from_what_it_saw_then(
     simulation.check()  # told once
 
 
+def test_an_action_that_was_nan_is_told_at_the_check_once(simulate):
+    simulation = simulate(TINY)
+    simulation.reset()
+    for action in (torch.nan, 0.0):
+        simulation.step(torch.full((simulation.n_worlds, 1), action))
+    with pytest.raises(RunError, match="got NaN"):
+        simulation.check()
+    simulation.check()
+
+
 class FullEngine(FakeEngine):
     advice = "contacts were lost"
 

@@ -9,10 +9,12 @@ from typing import get_args
 import numpy as np
 import pytest
 
+from pgx_core.learning.network import TASK_NETWORKS, NetworkSize, Population
 from pgx_core.training.methods import (
     Method,
     actor_parameters,
     is_conditioned,
+    is_single,
     labels_of,
     own_objectives,
     policy_parameters,
@@ -42,7 +44,7 @@ def found():
 @pytest.mark.parametrize("method", get_args(Method))
 def test_labels_are_a_partition_into_the_right_number_of_groups(method, found) -> None:
     labels = labels_of(method, *found, seed=3)
-    k = 1 if method.startswith("joint") else 6 if method == "specialists" else 3
+    k = 1 if is_single(method) else 6 if method == "specialists" else 3
     assert labels.shape == (6,)
     assert set(labels) == set(range(k))
     assert (labels == labels_of(method, *found, seed=3)).all()
@@ -59,7 +61,7 @@ def test_labels_of_each_method(found) -> None:
 
 @pytest.mark.parametrize("method", get_args(Method))
 def test_only_the_id_methods_see_the_objective(method) -> None:
-    assert is_conditioned(method) == ("id" in method.split("_"))
+    assert is_conditioned(method) == ("id" in method.split("_") or method in TASK_NETWORKS)
 
 
 def test_members_share_the_worlds_in_proportion() -> None:
@@ -89,6 +91,15 @@ def test_actor_parameters_are_those_that_can_matter(hidden, conditioned, make_po
     count = sum(parameter.numel() for parameter in policy.parameters())
     unused = 0 if conditioned else 4 * hidden[0]  # weights of the one-hot that a blind actor never gets
     assert actor_parameters(population) == 3 * (count - unused)
+
+
+@pytest.mark.parametrize("network", list(TASK_NETWORKS))
+@pytest.mark.parametrize("conditioned", [False, True])
+def test_actor_parameters_of_the_other_networks(network, conditioned) -> None:
+    population = Population(NetworkSize(2, 4, 1, (8, 8), network=network), (conditioned,) * 3, (0, 1, 2))
+    named = dict(population.policy(0).named_parameters())
+    unused = 0 if conditioned else named["network.values.task"].numel()
+    assert actor_parameters(population) == 3 * (sum(value.numel() for value in named.values()) - unused)
 
 
 @pytest.mark.parametrize("hidden", [(8,), (64, 64), (32, 16, 8)])

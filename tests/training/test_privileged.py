@@ -12,7 +12,7 @@ from pgx_core.errors import SuiteError
 from pgx_core.learning.layout import Member
 from pgx_core.learning.ppo import PPOConfig
 from pgx_core.objectives.quadruped import SUITE
-from pgx_core.run import Run, RunConfig, population_from_state
+from pgx_core.run import population_from_state
 from pgx_core.simulation.robot_model import compile_robot
 from pgx_core.simulation.simulation import SimulationConfig
 from pgx_core.training.evaluation import EvaluationConfig, evaluate
@@ -57,9 +57,8 @@ def test_what_is_privileged_stays_in_training(tmp_path):
     transitions = collect_transitions(population, SHORT, RolloutConfig(40), CONFIG.ppo, 0, CONFIG.simulation)
     assert transitions.observations.shape[1] == observed + 3
     assert evaluate(population, SHORT, EvaluationConfig(2), CONFIG.simulation).scores.shape == (1, 3)
-    state = load_checkpoint(tmp_path / "checkpoint.pt")["trainer"]["population"]
-    run = Run(tmp_path, "short", SHORT, RunConfig(training=CONFIG))
-    assert population_from_state(state, run).size == population.size
+    state = load_checkpoint(tmp_path / "checkpoint.pt")["trainer"]
+    assert population_from_state(state).size == population.size
     assert np.isfinite(transitions.advantages).all()
 
 

@@ -13,7 +13,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from pgx_core.errors import RunError
 from pgx_core.learning.layout import Member
-from pgx_core.learning.network import clone_policy
+from pgx_core.learning.network import TASK_NETWORKS, clone_policy
 from pgx_core.learning.ppo import PPOConfig
 from pgx_core.objectives.suites import SIGNS, TINY
 from pgx_core.simulation.simulation import SimulationConfig
@@ -54,8 +54,10 @@ def assert_equal(first, second) -> None:
         np.testing.assert_array_equal(value, second[name], err_msg=name)
 
 
-@pytest.fixture(params=["fake", "mujoco"])
+@pytest.fixture(params=["fake", "mujoco", "soft_modules", "paco"])
 def setting(request):
+    if request.param in TASK_NETWORKS:
+        return {"config": replace(CONFIG, hidden=(8, 8), network=request.param)}
     config = replace(CONFIG, simulation=SimulationConfig(request.param, threads=1))
     if request.param == "fake":
         return {"config": config}
