@@ -8,7 +8,7 @@ that the work counts. Warp's physics counts each array of its state once per ste
 
 A rehearsal without a GPU:
 
-    python benchmarks/gpu.py --device cpu --worlds 6 12 --seconds 0.1 --threads 1 --pipeline-worlds 0 --out /tmp/gpu
+    python benchmarks/gpu.py --device cpu --worlds 6 12 --seconds 0.1 --threads 1 --pipeline-worlds 0 --out runs/gpu
 """
 
 from __future__ import annotations

@@ -16,7 +16,6 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import NoReturn
 
 COMMANDS = {
-    "doctor": "what is installed here, what works, and what to install for the rest",
     "suites": "the embedded suites and their objectives",
     "train": "objectives in; groups, policies, bundle and report out (resumable)",
     "report": "write a run's report again",
@@ -29,6 +28,7 @@ COMMANDS = {
     "switch-matrix": "try every switch between two objectives in MuJoCo; writes what came of it into the bundle",
     "up": "serve a bundle over ROS on its simulated robot, until Ctrl-C",
     "objective": "command an objective of a running server, and print its answer",
+    "doctor": "what is installed here, what works, and what to install for the rest",
 }
 MISTAKE, USAGE, INTERRUPTED = 1, 2, 130
 

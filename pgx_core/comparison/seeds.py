@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 
 from pgx_core.errors import require
+from pgx_core.files import remove_drafts
 from pgx_core.pipeline import train
 from pgx_core.run import Run, RunConfig, open_run, read_run
 from pgx_core.scale import spread
@@ -52,6 +53,7 @@ def train_seeds(
     """
     require(count >= 2, "seeds", "2 or more", count)
     torch.set_num_threads(1)
+    remove_drafts(folder)
     seeds = range(config.seed, config.seed + count)
     runs = tuple(open_run(folder / f"seed_{seed}", reference, replace(config, seed=seed)) for seed in seeds)
     if cluster:

@@ -29,7 +29,7 @@ class Progress:
             unit_scale=True,
             mininterval=interval,
             maxinterval=max(10.0, interval),
-            disable=quiet or None,
+            **({"disable": True} if quiet else {}),  # else TQDM_DISABLE decides
         )
 
     def __enter__(self) -> Progress:
