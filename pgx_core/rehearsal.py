@@ -102,7 +102,8 @@ def record(bundle: Bundle, suite: Suite, config: RehearsalConfig) -> tuple[Recor
     fell, peaks = np.zeros(len(objectives), bool), np.zeros((len(objectives), 3))
     readings: dict[str, list[np.ndarray]] = {name: [] for name in RECORDED if name in sensors}
     for _ in range(suite.episode_steps):
-        step = simulation.step(torch.from_numpy(answer(bundle, observations.numpy(), objectives)))
+        seen = observations[:, : contract.observation_size].numpy()  # what follows is for the critic
+        step = simulation.step(torch.from_numpy(answer(bundle, seen, objectives)))
         observations = step.observations
         qpos, qvel, sensordata = simulation.trace()
         shares = limit_shares(simulation.robot, qpos, qvel, sensordata)
