@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from pgx_core.commands.doctor import table
-from pgx_core.doctor.examine import Examination, Finding, _probe, examine
+from pgx_core.doctor.examine import Examination, Finding, _importable, _probe, examine
 from pgx_core.doctor.parts import PARTS
 
 ROOT = Path(__file__).parents[1]
@@ -50,11 +50,12 @@ def test_a_machine_with_only_what_serves(tmp_path):
     ended = doctor(tmp_path, ON_A_ROBOT, "--json", "facts.json")
     assert (ended.returncode, ended.stderr) == (1, "")
     assert all(len(line) <= 100 for line in ended.stdout.splitlines())
-    assert row(ended.stdout, "torch") == 'torch no for training: pip install "pgx-core[train]"'
+    assert row(ended.stdout, "torch") == 'torch no for training: pip install "pgx-core[train,export]"'
     assert row(ended.stdout, "mujoco_warp") == 'mujoco_warp no for physics on a GPU: pip install "pgx-core[warp]"'
     assert "CPU" in row(ended.stdout, "onnxruntime")
     *_, training, serving = ended.stdout.splitlines()
-    assert training.split(maxsplit=2)[:2] == ["training", "no"] and 'pip install "pgx-core[train' in training
+    assert " ".join(training.split()) == 'training no pip install "pgx-core[train,export]"'  # once, for all that lacks
+    assert "No module named" not in ended.stdout
     assert serving.split() == ["serving", "yes"]
     facts = json.loads((tmp_path / "facts.json").read_text())
     assert (facts["trains"], facts["serves"]) == (False, True)
@@ -80,6 +81,12 @@ def test_a_package_that_breaks_is_one_row(tmp_path, text, words):
     )
     assert row(ended.stdout, "serving").startswith('serving no try pip install "pgx-core[serve]"')
     assert "Traceback" not in ended.stdout + ended.stderr and "a banner" not in ended.stdout
+
+
+def test_a_folder_of_the_same_name_is_no_package(tmp_path, monkeypatch):
+    (tmp_path / "mjlab_runs").mkdir()
+    monkeypatch.syspath_prepend(tmp_path)
+    assert not _importable("mjlab_runs") and _importable("json")
 
 
 def test_a_backend_is_tried_by_stepping_it():

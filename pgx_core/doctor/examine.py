@@ -76,8 +76,10 @@ def _backend(name: str, modules: tuple[str, ...], remedy: str, time_limit: float
 
 
 def _importable(module: str) -> bool:
+    """Whether it is there; a folder that happens to have its name, and no code, is not it."""
     try:
-        return importlib.util.find_spec(module) is not None
+        spec = importlib.util.find_spec(module)
+        return spec is not None and spec.origin is not None
     except (ImportError, ValueError):
         return False
 

@@ -25,31 +25,34 @@ def _extra(name: str) -> str:
     return f'pip install "pgx-core[{name}]"'
 
 
-ISAAC = "NVIDIA's download at developer.nvidia.com/isaac-gym, for Python 3.6 to 3.8; pgx needs 3.10"
+ISAAC = "only with a build for Python 3.10 or newer; NVIDIA's own, developer.nvidia.com/isaac-gym, is for 3.6 to 3.8"
+TRAINING = _extra("train,export")
+EGL = "sudo apt install libegl1, then set MUJOCO_GL=egl"
 ROS = "`make ros`, or install ROS 2, then build and source ros2_ws"
 
 PARTS = (
-    Part("torch", "training", _extra("train"), "torch", probe="torch", needed="train"),
-    Part("mujoco", "physics on the CPU", _extra("train"), "mujoco", needed="train"),
-    Part("onnx", "writing bundles", _extra("train,export"), "onnx", needed="train"),
+    Part("torch", "training", TRAINING, "torch", probe="torch", needed="train"),
+    Part("mujoco", "physics on the CPU", TRAINING, "mujoco", needed="train"),
+    Part("onnx", "writing bundles", TRAINING, "onnx", needed="train"),
     Part("onnxruntime", "serving", _extra("serve"), "onnxruntime", probe="onnxruntime", needed="serve"),
     Part("mujoco_warp", "physics on a GPU", _extra("warp"), "mujoco_warp", "mujoco-warp"),
-    Part("warp", "comes with mujoco_warp", _extra("warp"), "warp", "warp-lang"),
+    Part("warp", "what mujoco_warp computes with", _extra("warp"), "warp", "warp-lang"),
     Part("isaacgym", "Isaac Gym's physics", ISAAC, "isaacgym"),
     Part("isaaclab", "Isaac Lab's environments", "see isaac-sim.github.io/IsaacLab", "isaaclab"),
-    Part("mjlab", "its environments", "pip install mjlab, in an environment of its own", "mjlab"),
+    Part("mjlab", "mjlab's environments", "pip install mjlab, in an environment of its own", "mjlab"),
     Part("envpool", "more environments", _extra("envs"), "envpool"),
     Part("ray", "several machines", _extra("scale"), "ray"),
     Part("rclpy", "ROS 2 in Python", ROS, "rclpy"),
     Part("pgx_msgs", "our ROS 2 messages", ROS, "pgx_msgs"),
     Part("g++", "building pgx_msgs", "sudo apt install g++"),
     Part("cmake", "building pgx_msgs", "sudo apt install cmake"),
-    Part("OpenGL", "films of a run", "sudo apt install libegl1, then set MUJOCO_GL=egl", probe="opengl"),
+    Part("nvidia-smi", "an NVIDIA GPU", "the driver of your GPU, if this machine has one"),
+    Part("OpenGL", "films of a run", f"{TRAINING}; {EGL}", "mujoco", probe="opengl"),
 )
 
 # A backend, the modules it cannot start without, and what brings them.
 BACKENDS = (
-    ("mujoco", ("torch", "mujoco"), _extra("train")),
+    ("mujoco", ("torch", "mujoco"), TRAINING),
     ("warp", ("torch", "mujoco", "mujoco_warp"), _extra("train,warp")),
     ("isaacgym", ("torch", "mujoco", "isaacgym"), ISAAC),
     ("envpool", ("torch", "envpool"), _extra("train,envs")),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
 from typing import get_args, get_type_hints
 
 import numpy as np
@@ -35,8 +34,8 @@ def isaacgym():
 
 @pytest.fixture
 def config(request):
-    if request.param == "warp" and find_spec("mujoco_warp") is None:
-        pytest.skip("needs the extra 'warp'")
+    if request.param == "warp":
+        from ..simulation import warp_for_tests  # noqa: F401 (it skips where the extra is not installed)
     if request.param == "isaacgym":
         request.getfixturevalue("isaacgym")
     return SimulationConfig(request.param, threads=1)

@@ -13,7 +13,9 @@ from pgx_core.simulation.mujoco_engine import MujocoEngine
 from pgx_core.simulation.robot_model import compile_robot, vary_physics
 from pgx_core.simulation.simulation import Simulation, SimulationConfig, make_engine
 
-pytest.importorskip("mujoco_warp", reason="needs the extra 'warp'")
+from . import warp_for_tests  # noqa: F401 (before Warp is asked for)
+
+# isort: split
 from pgx_core.simulation.warp_engine import VARIED, WarpEngine, open_device
 
 CPU = torch.device("cpu")

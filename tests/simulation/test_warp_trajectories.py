@@ -14,7 +14,7 @@ from pgx_core.objectives.suites import SUITES
 from pgx_core.simulation.robot_model import compile_robot
 from pgx_core.simulation.simulation import SimulationConfig, make_engine
 
-pytest.importorskip("mujoco_warp", reason="needs the extra 'warp'")
+from . import warp_for_tests  # noqa: F401
 
 W = 2
 STEPS = 200  # of physics
