@@ -74,7 +74,7 @@ LAYERS = {
     "serving": layer("contract observation errors records files", "numpy onnxruntime"),
     # Writes what serving reads.
     "export": layer(
-        "learning.network contract observation errors records files serving",
+        "learning.network learning.distribution contract observation errors records files serving",
         "numpy torch onnx onnxscript onnxruntime jaxtyping",
     ),
     # Shows results and draws the robot; knows nothing of how either came about.
