@@ -133,6 +133,17 @@ def test_it_has_about_as_many_parameters_as_the_mlp(kind, hidden) -> None:
 
 
 @KINDS
+def test_each_policy_is_drawn_from_its_own_seed(kind) -> None:
+    size = replace(SIZE, network=kind)
+    both, second = Population(size, (True, True), (1, 2)).actor, Population(size, (True,), (2,)).actor
+    drawn = both.gains(size.task_network)
+    assert len(drawn) > len(SIZE.hidden)
+    for name in drawn:
+        value = both.values[name]
+        assert torch.equal(value[1], second.values[name][0]) and not torch.equal(value[0], value[1]), name
+
+
+@KINDS
 def test_every_parameter_gets_a_gradient_and_only_its_own_policys(kind) -> None:
     population = make(kind)
     actor_inputs, _ = population.inputs(*draw(population))
