@@ -30,7 +30,7 @@ class ServingConfig:
 
     initial_objective: str = ""  # pursued after activation; empty: HOLD until one is commanded
     neutral_objective: str = ""  # pursued when the command goes stale (empty: HOLD), and where no direct switch is safe
-    blend_s: float = 0.3  # s over which a policy takes over from the last command, 0 to 5
+    blend_s: float = -1.0  # s over which a policy takes over from the last command, 0 to 5; -1: see `blend_of`
     joint_state_age_s: float = 0.1  # s, above 0: older joint states are not used
     imu_age_s: float = 0.1  # s, above 0
     odometry_age_s: float = 0.2  # s, above 0
@@ -46,7 +46,7 @@ class ServingConfig:
     overspeed: float = 3.0  # above 0: times a joint's velocity limit at which the robot is damped
 
     def __post_init__(self) -> None:
-        require(0.0 <= self.blend_s <= 5.0, "blend_s", "0 to 5 s", self.blend_s)
+        require(self.blend_s == -1.0 or 0.0 <= self.blend_s <= 5.0, "blend_s", "0 to 5 s, or -1", self.blend_s)
         require(0.0 <= self.nearest_distance <= 1.0, "nearest_distance", "0 to 1", self.nearest_distance)
         require(0.0 <= self.switch_fall_rate <= 1.0, "switch_fall_rate", "0 to 1", self.switch_fall_rate)
         require(self.bad_ticks >= 1, "bad_ticks", "1 or more", self.bad_ticks)

@@ -23,8 +23,16 @@ from pgx_core.serving.router import RequestRefused, describe
 from pgx_core.serving.ways import survey
 
 JUST_ACTIVATED = "the first command is where the joints are"  # so that it is no step, whoever commanded before
+BLEND_S = 0.3  # s: gentle; a robot in mid-stride may need less
 SAFE_S = 0.3  # s at most in which a safe velocity or effort command takes over, however slowly policies are blended
 MOST_EVENTS = 1000  # kept between two ticks; the oldest go first
+
+
+def blend_of(bundle: Bundle, config: ServingConfig) -> float:
+    """The time of a blend, s: the setting, or else that of the bundle's measured switches, or else `BLEND_S`."""
+    if config.blend_s >= 0.0:
+        return config.blend_s
+    return BLEND_S if bundle.switches is None else bundle.switches.blend_s
 
 
 @dataclass(frozen=True)
@@ -53,6 +61,7 @@ class Controller:
         stiffens = config.command_timeout_s > 0.0 and contract.safe_state == "damp" and not config.neutral_objective
         wanted = "an objective for when the command is stale, or command_timeout_s 0"
         require(not stiffens, "neutral_objective", wanted, "none")
+        config = replace(config, blend_s=blend_of(bundle, config))
         blend_ticks, safe_ticks = (
             max(1, round(seconds * contract.control_rate)) for seconds in (config.blend_s, min(config.blend_s, SAFE_S))
         )

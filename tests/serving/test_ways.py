@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 
 from pgx_core.errors import BundleError
 from pgx_core.serving import Mode, ServingConfig
+from pgx_core.serving.controller import blend_of
 from pgx_core.serving.switches import SwitchMatrix, SwitchPair, decode_switches, encode_switches
 from pgx_core.serving.ways import Ways, survey
 
@@ -126,3 +128,9 @@ def test_a_matrix_survives_its_file_and_a_false_one_is_refused():
     ):
         with pytest.raises(BundleError, match=r"switch_matrix\.json: expected|contradict"):
             decode_switches(encode_switches(false), NAMES)
+
+
+def test_a_blend_is_the_setting_or_else_what_the_switches_were_measured_with():
+    measured, plain = SimpleNamespace(switches=replace(BAD, blend_s=0.1)), SimpleNamespace(switches=None)
+    assert [blend_of(bundle, ServingConfig()) for bundle in (measured, plain)] == [0.1, 0.3]
+    assert [blend_of(bundle, ServingConfig(blend_s=0.0)) for bundle in (measured, plain)] == [0.0, 0.0]

@@ -59,7 +59,7 @@ SERVER = (
         "neutral_objective",
         "Pursued when the command goes stale (empty: hold), and on the way where no direct switch is safe.",
     ),
-    _serving("blend_s", "Time over which a new policy takes over from the last command, s.", 0.0, 5.0),
+    _serving("blend_s", "Time in which a policy takes over, s; -1: as the bundle's switches were measured.", -1.0, 5.0),
     _serving("joint_state_age_s", "Oldest joint states to act on, s.", 0.001, 10.0),
     _serving("imu_age_s", "Oldest IMU reading to act on, s.", 0.001, 10.0),
     _serving("odometry_age_s", "Oldest odometry to act on, s.", 0.001, 10.0),
