@@ -20,6 +20,7 @@ from pgx_core.serving.modes import ACTIVATED, MOVING, Mode, ModeRules, ModeState
 from pgx_core.serving.output import OutputGate, SafeCommands
 from pgx_core.serving.pilot import Pilot
 from pgx_core.serving.router import RequestRefused, describe
+from pgx_core.serving.switches import SwitchMatrix
 from pgx_core.serving.ways import survey
 
 JUST_ACTIVATED = "the first command is where the joints are"  # so that it is no step, whoever commanded before
@@ -28,11 +29,11 @@ SAFE_S = 0.3  # s at most in which a safe velocity or effort command takes over,
 MOST_EVENTS = 1000  # kept between two ticks; the oldest go first
 
 
-def blend_of(bundle: Bundle, config: ServingConfig) -> float:
+def blend_of(switches: SwitchMatrix | None, config: ServingConfig) -> float:
     """The time of a blend, s: the setting, or else that of the bundle's measured switches, or else `BLEND_S`."""
     if config.blend_s >= 0.0:
         return config.blend_s
-    return BLEND_S if bundle.switches is None else bundle.switches.blend_s
+    return BLEND_S if switches is None else switches.blend_s
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ class Controller:
         stiffens = config.command_timeout_s > 0.0 and contract.safe_state == "damp" and not config.neutral_objective
         wanted = "an objective for when the command is stale, or command_timeout_s 0"
         require(not stiffens, "neutral_objective", wanted, "none")
-        config = replace(config, blend_s=blend_of(bundle, config))
+        config = replace(config, blend_s=blend_of(bundle.switches, config))
         blend_ticks, safe_ticks = (
             max(1, round(seconds * contract.control_rate)) for seconds in (config.blend_s, min(config.blend_s, SAFE_S))
         )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import replace
-from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
@@ -131,6 +130,6 @@ def test_a_matrix_survives_its_file_and_a_false_one_is_refused():
 
 
 def test_a_blend_is_the_setting_or_else_what_the_switches_were_measured_with():
-    measured, plain = SimpleNamespace(switches=replace(BAD, blend_s=0.1)), SimpleNamespace(switches=None)
-    assert [blend_of(bundle, ServingConfig()) for bundle in (measured, plain)] == [0.1, 0.3]
-    assert [blend_of(bundle, ServingConfig(blend_s=0.0)) for bundle in (measured, plain)] == [0.0, 0.0]
+    measured = replace(BAD, blend_s=0.1)
+    assert [blend_of(switches, ServingConfig()) for switches in (measured, None)] == [0.1, 0.3]
+    assert [blend_of(switches, ServingConfig(blend_s=0.0)) for switches in (measured, None)] == [0.0, 0.0]
