@@ -27,6 +27,7 @@ HASTY = ("--rollouts.samples", "1000")
 def cluster(monkeypatch):
     """A head without a processor; nodes that work are added by the test."""
     monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+    monkeypatch.setenv("RAY_worker_niceness", "0")  # it yields to all other work on the machine otherwise
     pytest.importorskip("ray", reason="needs the extra 'scale'")
     from ray.cluster_utils import Cluster
 
