@@ -399,5 +399,5 @@ def test_the_last_command_of_a_stopped_server_is_the_held_one(active: Process, r
     rig.step(5)
     began = time.monotonic()
     assert active.stop() == 0
-    assert time.monotonic() - began < 2.0
+    assert time.monotonic() - began < 10.0
     np.testing.assert_array_equal(rig.commands[-1].message.data, rig.commands[-2].message.data)

@@ -284,7 +284,7 @@ def test_faults_as_plain_text_and_reset(listener: Recorder, sim: Process) -> Non
 def test_a_signal_ends_it_cleanly(sim: Process, number: int) -> None:
     start = time.monotonic()
     assert sim.stop(number) == 0
-    assert time.monotonic() - start < 2.0
+    assert time.monotonic() - start < 10.0
     assert "Traceback" not in sim.log
 
 
