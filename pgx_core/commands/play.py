@@ -9,7 +9,6 @@ from pathlib import Path
 import mujoco
 import numpy as np
 import tyro
-from jaxtyping import Bool
 
 from pgx_core.errors import require_seed
 from pgx_core.files import atomic_path
@@ -100,8 +99,8 @@ def _draw(folder: Path, model: mujoco.MjModel, episode: Episode, rate: float) ->
     return [folder / "play.gif", folder / "tracking.png"]
 
 
-def _shown(episode: Episode) -> Bool[np.ndarray, "3"]:
-    """Which motions are commanded at all: of several, those that are always 0 are left out."""
+def _shown(episode: Episode) -> np.ndarray:
+    """Which motions are commanded at all, [3] bool: of several, those that are always 0 are left out."""
     commanded: np.ndarray = ~np.isnan(episode.target).all(0)
     moving = commanded & (np.nan_to_num(episode.target) != 0.0).any(0)
     return moving if moving.any() else commanded
