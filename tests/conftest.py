@@ -40,6 +40,7 @@ def no_waiting():
         """Refuses the methods that are no operation where the tensor lies on the CPU already."""
 
         reading = (torch.Tensor.tolist, torch.Tensor.cpu, torch.Tensor.numpy)
+        indexing = (torch.Tensor.__getitem__, torch.Tensor.__setitem__)
 
         def __init__(self, on_host):
             super().__init__()
@@ -51,6 +52,10 @@ def no_waiting():
             # Python's numbers are copied to a device by waiting, and below this level nobody sees it.
             if getattr(func, "__name__", "") in ("tensor", "as_tensor", "new_tensor"):
                 assert str((kwargs or {}).get("device")) == "cpu", f"{func.__name__} of numbers waits for the device"
+            if func in self.indexing:
+                parts = args[1] if isinstance(args[1], tuple) else (args[1],)
+                numbers = any(isinstance(part, (list, np.ndarray)) for part in parts)
+                assert not numbers, f"{func} with numbers of the host waits for the device"
             return func(*args, **(kwargs or {}))
 
     class NoWaiting(TorchDispatchMode):

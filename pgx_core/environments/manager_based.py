@@ -165,12 +165,13 @@ def _pin_commands(env: ManagerBasedEnv, objectives: Sequence[ManagerObjective]) 
         if name not in known:
             raise SuiteError(f"no command '{name}'; the environment's commands: {', '.join(known) or 'none'}")
         term = env.command_manager.get_term(name)
-        pinned = [i for i, objective in enumerate(objectives) if name in objective.commands]
-        rows = [list(objectives[i].commands[name]) for i in pinned]
+        worlds = [i for i, objective in enumerate(objectives) if name in objective.commands]
+        rows = [list(objectives[i].commands[name]) for i in worlds]
         width = term.command.shape[1]
         if any(len(row) != width for row in rows):
             raise SuiteError(f"command '{name}' has {width} values; an objective gives {min(map(len, rows))}")
         values = term.command.new_tensor(rows)
+        pinned = torch.tensor(worlds, device=values.device)  # a list would be copied there at every step
         term.compute = _then_set(term.compute, term, pinned, values)
         term.reset = _then_set(term.reset, term, pinned, values)
         term.command[pinned] = values
@@ -178,7 +179,7 @@ def _pin_commands(env: ManagerBasedEnv, objectives: Sequence[ManagerObjective]) 
             raise SuiteError(f"command '{name}' cannot be set: its `command` is computed anew each time it is read")
 
 
-def _then_set(call: Callable[..., Any], term: Any, worlds: list[int], values: Tensor) -> Callable[..., Any]:
+def _then_set(call: Callable[..., Any], term: Any, worlds: Tensor, values: Tensor) -> Callable[..., Any]:
     def called(*args: Any, **kwargs: Any) -> Any:
         answer = call(*args, **kwargs)
         term.command[worlds] = values

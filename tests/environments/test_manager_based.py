@@ -133,6 +133,20 @@ def test_the_critic_sees_its_group_and_the_actor_does_not() -> None:
     assert (space.n_observations, space.n_privileged, space.n_actions) == (4, 6, 2)
 
 
+def test_no_step_of_the_adapter_waits_for_the_device(no_waiting) -> None:
+    worlds, actions = worlds_of(FORWARD, BACKWARD), torch.zeros(2, 2)
+    env = worlds.env
+    answer = env.step(actions)  # the stand-in's own step reads its tensors, ours must not
+
+    def step(_):
+        env.twist.compute(env.step_dt)
+        return answer
+
+    env.step = step
+    with no_waiting():
+        worlds.step(actions)
+
+
 @pytest.mark.parametrize(
     ("objective", "words"),
     [

@@ -53,6 +53,8 @@ def test_the_guard_itself_refuses_what_waits(no_waiting):
     for wait in (
         lambda: bool(tensor.any()),
         lambda: tensor[tensor > 0],
+        lambda: tensor[[0, 2]],
+        lambda: tensor.__setitem__([0, 2], tensor[1:]),
         lambda: tensor.nonzero(),
         lambda: tensor.to("meta"),
         lambda: tensor.new_tensor([1.0]),
