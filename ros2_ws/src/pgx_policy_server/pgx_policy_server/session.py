@@ -18,6 +18,7 @@ from std_srvs.srv import SetBool
 from pgx_core.errors import BundleError, ConfigError
 from pgx_core.serving import Bundle, Controller, Instant, Mode, Tick, load_bundle
 from pgx_core.serving.output import OutputGate, SafeCommands
+from pgx_policy_server.claim import Claim
 from pgx_policy_server.inputs import DEPTH, RobotInputs
 from pgx_policy_server.metronome import SIMULATED_DEPTH, SimulatedMetronome, WallMetronome
 from pgx_policy_server.objectives import ObjectiveInterface
@@ -57,6 +58,7 @@ class Session:
         self._controller = Controller(self._bundle, serving_config(values))
         order = values["joint_order"]
         self._output = CommandOut(node, values["command_out_type"], values["controller"], contract, order)
+        self._claim = Claim(node, self._output.topic)
         self._wiring = self._output.wiring(self._bundle.manifest.digest, values["timeout_s"])
         self._period, self._patience = 1.0 / contract.control_rate, values["timeout_s"]
         simulated, rate = node.get_parameter("use_sim_time").value, contract.control_rate
@@ -75,20 +77,16 @@ class Session:
 
     def activate(self) -> str:
         """Start the loop; the answer is why not, or empty."""
-        others = self._other_commanders()
-        if others:
-            return f"{others[0]}: two nodes must not command one robot"
-        unwatched = self._unwatched()
-        if unwatched:
-            return f"{unwatched}; an empty parameter 'watchdog' says that there is none"
-        refusal = self._controller.activate(self._metronome.now())
-        if not refusal:
-            self._reset()
-            # What exists now stays: collections during the loop then have little to look at.
-            gc.collect()
-            gc.freeze()
-            self._metronome.start(self._beat)
-        return refusal
+        refusal = self._refusal()
+        if refusal:
+            self._claim.release()
+            return refusal
+        self._reset()
+        # What exists now stays: collections during the loop then have little to look at.
+        gc.collect()
+        gc.freeze()
+        self._metronome.start(self._beat)
+        return ""
 
     @property
     def stopped(self) -> bool:
@@ -107,6 +105,7 @@ class Session:
             self._come_to_rest(command)
         if orderly:
             self._heartbeat.publish(Bool(data=False))
+        self._claim.release()
         self._tick, self._reason = None, ""
         self._reports.active("", "")
 
@@ -175,6 +174,18 @@ class Session:
             warnings=tuple(filter(None, warnings)),
             errors=tuple(self._errors),
         )
+
+    def _refusal(self) -> str:
+        """Why it cannot be activated, or empty: then the controller is."""
+        others = self._other_commanders()
+        if not others and not self._claim.take():
+            others = [f"{self._output.topic} is commanded by another process of this machine"]
+        if others:
+            return f"{others[0]}: two nodes must not command one robot"
+        unwatched = self._unwatched()
+        if unwatched:
+            return f"{unwatched}; an empty parameter 'watchdog' says that there is none"
+        return self._controller.activate(self._metronome.now())
 
     def _reset(self) -> None:
         self._timing = TickTiming()
