@@ -140,7 +140,7 @@ def picture(cells: list[Cell], suites: tuple[str, ...]) -> Figure:
         axes.axhline(0.0, color="#333333", linewidth=0.8)
         axes.set_xlabel(label)
         axes.spines[["top", "right"]].set_visible(False)
-    left.set_ylabel("gain of groups over one policy, both told")
+    left.set_ylabel("gain of groups over one policy")
     figure.legend(*left.get_legend_handles_labels(), loc="outside lower center", ncols=len(suites), frameon=False)
     return figure
 
