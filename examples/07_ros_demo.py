@@ -86,9 +86,8 @@ def draw(diary: Diary, manifest: BundleManifest, path: Path) -> None:
     commands = {objective.name: objective.command.get("velocity", np.nan) for objective in manifest.objectives}
     commanded = np.array([commands[name] for name in names])
     order = {group.name: index for index, group in enumerate(manifest.groups)}
-    figure = plot_tracking(
-        np.array(times) - times[0], commanded, np.array(achieved), names, [order[group] for group in groups]
-    )
+    tracks = {"velocity, m/s": (commanded, np.array(achieved))}
+    figure = plot_tracking(np.array(times) - times[0], tracks, names, [order[group] for group in groups])
     figure.savefig(path, dpi=150)
     for name in dict.fromkeys(names):
         speeds = [speed for speed, other in zip(achieved, names, strict=True) if other == name]

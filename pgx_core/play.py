@@ -20,6 +20,7 @@ from pgx_core.serving import Answer, Bundle, Controller, Instant, Mode, Request,
 from pgx_core.serving.checks import find_objective
 
 TOOL, TARGET = "tool", "target"  # sensors that a reaching robot has, m
+MOTIONS = {"velocity": "m/s", "lateral": "m/s", "turn": "rad/s"}  # commanded values that a film shows, and units
 START_SPEED = 0.05  # standard deviation of the joints' first velocities, rad/s or m/s
 BASE_SENSORS = {
     "projected_gravity": "orientation",
@@ -35,8 +36,8 @@ class Episode:
     times: Float[np.ndarray, "T"]  # s
     qpos: Float[np.ndarray, "T nq"]
     commands: Float[np.ndarray, "T joints"]
-    velocity: Float[np.ndarray, "T"]  # of the centre of mass ahead, m/s, as of the tick's last physics step
-    target: Float[np.ndarray, "T"]  # the objective's commanded velocity; NaN where it has none
+    velocity: Float[np.ndarray, "T 3"]  # ahead and to the left (m/s), and turning left (rad/s): see MOTIONS
+    target: Float[np.ndarray, "T 3"]  # those that the objective commands; NaN where it does not
     distance: Float[np.ndarray, "T"]  # from the tool to its target, m; NaN for a robot without such sensors
     objectives: tuple[str, ...]
     groups: tuple[str, ...]
@@ -103,7 +104,8 @@ def play(bundle: Bundle, model: mujoco.MjModel, schedule: Sequence[str], seconds
         ConfigError: the time is too short.
     """
     contract = bundle.manifest.contract
-    targets = {objective.name: objective.command.get("velocity", np.nan) for objective in bundle.manifest.objectives}
+    commanded = {objective.name: objective.command for objective in bundle.manifest.objectives}
+    targets = {name: [command.get(motion, np.nan) for motion in MOTIONS] for name, command in commanded.items()}
     for objective in schedule:
         find_objective(bundle.manifest, objective)  # an unknown one is refused before the start
     free = ServingConfig(initial_objective=schedule[0], dwell_s=0.0, switch_fall_rate=1.0)
@@ -119,7 +121,7 @@ def play(bundle: Bundle, model: mujoco.MjModel, schedule: Sequence[str], seconds
             refusals += bool(tick.refusal)
             stops += [f"{time:.2f} s: {event.reason}" for event in tick.events if event.target == Mode.DAMP.value]
             mujoco.mj_subtreeVel(model, robot.data)
-            command, seen = robot.data.ctrl[robot.actuators].copy(), (robot.forward_velocity(), robot.distance())
+            command, seen = robot.data.ctrl[robot.actuators].copy(), (robot.velocity(), robot.distance())
             rows.append((robot.data.time, robot.data.qpos.copy(), command, *seen, objective, tick.group))
     times, qpos, commands, velocities, distances, objectives, groups = zip(*rows, strict=True)
     target = np.array([targets[objective] for objective in objectives])
@@ -154,14 +156,19 @@ class SimulatedRobot:
         self._set_scene(objective)
         return self.controller.request(Request(objective), self._now)
 
-    def forward_velocity(self) -> float:
-        """Of the centre of mass, m/s: along the heading of a floating base, else along the world's x axis."""
+    def velocity(self) -> Float[np.ndarray, "3"]:
+        """Of the centre of mass ahead and to the left, m/s, and of the base's turning left, rad/s.
+
+        Ahead is the heading of a floating base, and the world's x axis for a robot without one, which does not turn.
+        """
         velocity = self.data.subtree_linvel[self.root]
         first = self.model.body_jntadr[self.root]
         if first < 0 or self.model.jnt_type[first] != int(mujoco.mjtJoint.mjJNT_FREE):
-            return float(velocity[0])
-        heading = self.data.xmat[self.root].reshape(3, 3)[:2, 0]
-        return float(velocity[:2] @ heading / max(float(np.hypot(*heading)), 1e-6))
+            return np.array([velocity[0], velocity[1], 0.0])
+        pose = self.data.xmat[self.root].reshape(3, 3)
+        ahead = pose[:2, 0] / max(float(np.hypot(*pose[:2, 0])), 1e-6)
+        spin = self.data.qvel[self.model.jnt_dofadr[first] + np.arange(3, 6)]  # in the base's own frame
+        return np.array([velocity[:2] @ ahead, velocity[1] * ahead[0] - velocity[0] * ahead[1], pose[2] @ spin])
 
     def distance(self) -> float:
         """From the tool to its target, m; NaN for a robot without such sensors."""

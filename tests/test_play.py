@@ -12,8 +12,8 @@ import pytest
 from pgx_core.contract import ObservationTerm
 from pgx_core.errors import BundleError, ConfigError
 from pgx_core.objectives.suites import SLIDER
-from pgx_core.play import load_model, play, read
-from pgx_core.serving import Bundle
+from pgx_core.play import SimulatedRobot, load_model, play, read
+from pgx_core.serving import Bundle, ServingConfig, load_bundle
 
 MJCF = Path(SLIDER.mjcf).read_text()
 
@@ -35,8 +35,10 @@ def test_each_objective_is_pursued_by_its_group(bundle, model) -> None:
     np.testing.assert_allclose(episode.times, np.arange(1, 151) / 25.0)
     assert episode.refusals == 0
     np.testing.assert_allclose(episode.commands[[49, 99, 149], 0], [2.0, -2.0, 2.0])  # half of the 4 N
-    assert (np.diff(episode.velocity)[10:49] > 0).all() and (np.diff(episode.velocity)[60:99] < 0).all()
-    assert episode.target.tolist() == [1.0] * 50 + [-1.0] * 50 + [1.0] * 50
+    gain = np.diff(episode.velocity[:, 0])
+    assert (gain[10:49] > 0).all() and (gain[60:99] < 0).all() and not episode.velocity[:, 1:].any()
+    assert episode.target[:, 0].tolist() == [1.0] * 50 + [-1.0] * 50 + [1.0] * 50
+    assert np.isnan(episode.target[:, 1:]).all()
     assert np.isnan(play(bundle, model, ("away",), 0.04).target).all()
 
 
@@ -62,7 +64,20 @@ def test_it_moves_as_mujoco_moves_under_its_commands(bundle, model) -> None:
         before = data.qvel[0]
         mujoco.mj_step(model, data)
         np.testing.assert_array_equal(qpos, data.qpos)
-        np.testing.assert_allclose(velocity, before, atol=1e-9)
+        np.testing.assert_allclose(velocity, [before, 0.0, 0.0], atol=1e-9)
+
+
+def test_motion_is_told_in_the_heading_of_a_floating_base() -> None:
+    bundle = load_bundle(Path(__file__).parents[1] / "models" / "quadruped")
+    robot = SimulatedRobot(bundle, load_model(bundle, None), ServingConfig(initial_objective="stand"), 0)
+    half = np.sqrt(0.5)
+    robot.data.qpos[3:7], robot.data.qvel[:] = (half, 0.0, 0.0, half), 0.0  # it looks along the world's y axis
+    robot.data.qvel[:2], robot.data.qvel[5] = (-0.3, 0.7), 0.4
+    mujoco.mj_forward(robot.model, robot.data)
+    mujoco.mj_subtreeVel(robot.model, robot.data)
+    np.testing.assert_allclose(
+        robot.velocity(), [0.7, 0.3, 0.4], atol=0.02
+    )  # turning moves the centre of mass a little
 
 
 def test_the_seed_decides_the_start(bundle, model) -> None:

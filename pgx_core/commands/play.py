@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 
 import mujoco
@@ -11,7 +12,7 @@ import tyro
 
 from pgx_core.errors import require_seed
 from pgx_core.files import atomic_path
-from pgx_core.play import Episode, load_model, play, ticks_of
+from pgx_core.play import MOTIONS, Episode, load_model, play, ticks_of
 from pgx_core.report.render import plot_distance, plot_tracking, render_frames, write_gif
 from pgx_core.serving import load_bundle
 from pgx_core.serving.manifest import BundleManifest
@@ -66,10 +67,12 @@ def _stretch(episode: Episode, start: int, end: int) -> str:
     late = slice((start + end) // 2, end)
     if not math.isnan(episode.distance[start]):
         return f"{line}   {100.0 * float(np.mean(episode.distance[late])):.1f} cm from the target in the second half"
-    if math.isnan(episode.target[start]):
-        return line
-    achieved = float(np.mean(episode.velocity[late]))
-    return f"{line}   commanded {episode.target[start]:6.2f} m/s   achieved {achieved:6.2f} m/s"
+    achieved = np.mean(episode.velocity[late], 0)
+    units = list(MOTIONS.items())
+    return line + "".join(
+        f"   {units[k][0]}: commanded {episode.target[start, k]:5.2f} {units[k][1]}, achieved {achieved[k]:5.2f}"
+        for k in _told(episode, start)
+    )
 
 
 def _draw(folder: Path, model: mujoco.MjModel, episode: Episode, rate: float) -> list[Path]:
@@ -82,8 +85,13 @@ def _draw(folder: Path, model: mujoco.MjModel, episode: Episode, rate: float) ->
     stretches = episode.objectives, [numbers[g] for g in episode.groups]
     if not np.isnan(episode.distance).all():
         figure = plot_distance(episode.times, episode.distance, *stretches)
-    elif not np.isnan(episode.target).all():
-        figure = plot_tracking(episode.times, episode.target, episode.velocity, *stretches)
+    elif _shown(episode).any():
+        tracks = {
+            f"{motion}, {unit}": (episode.target[:, k], episode.velocity[:, k])
+            for k, (motion, unit) in enumerate(MOTIONS.items())
+            if _shown(episode)[k]
+        }
+        figure = plot_tracking(episode.times, tracks, *stretches)
     else:
         return [folder / "play.gif"]
     with atomic_path(folder / "tracking.png") as draft:
@@ -91,9 +99,26 @@ def _draw(folder: Path, model: mujoco.MjModel, episode: Episode, rate: float) ->
     return [folder / "play.gif", folder / "tracking.png"]
 
 
+def _shown(episode: Episode) -> np.ndarray:
+    """Which motions are commanded at all, [3] bool: of several, those that are always 0 are left out."""
+    commanded: np.ndarray = ~np.isnan(episode.target).all(0)
+    moving = commanded & (np.nan_to_num(episode.target) != 0.0).any(0)
+    return moving if moving.any() else commanded
+
+
 def _caption(episode: Episode, tick: int) -> str:
     """Who pursues what, and how well."""
-    line, target = f"{episode.objectives[tick]} ({episode.groups[tick]})", episode.target[tick]
+    line = f"{episode.objectives[tick]} ({episode.groups[tick]})"
     if not math.isnan(episode.distance[tick]):
         return f"{line}  {100.0 * episode.distance[tick]:.1f} cm away"
-    return line if math.isnan(target) else f"{line}  {target:+.1f} m/s  now {episode.velocity[tick]:+.1f}"
+    units = list(MOTIONS.values())
+    return line + "".join(
+        f"  {episode.target[tick, k]:+.1f} {units[k]}  now {episode.velocity[tick, k]:+.1f}"
+        for k in _told(episode, tick)
+    )
+
+
+def _told(episode: Episode, tick: int) -> Sequence[int]:
+    """What is said of one objective: the motions that it asks for, or else the first that it wants at rest."""
+    commanded = np.flatnonzero(_shown(episode) & ~np.isnan(episode.target[tick])).tolist()
+    return [k for k in commanded if episode.target[tick, k] != 0.0] or commanded[:1]

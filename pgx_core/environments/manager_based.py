@@ -82,6 +82,7 @@ class ManagerBasedWorlds:
             env.cfg.auto_reset = False  # the last observation of an episode is needed
         _pin_commands(env, objectives)
         self._factors = _reward_factors(env, objectives)
+        self._scored = [_scored_worlds(env, objectives, score) for score in {o.score for o in objectives if o.score}]
         self._reward_scale = env.step_dt if getattr(env.cfg, "scale_rewards_by_dt", True) else 1.0
 
     def reset(self, worlds: Int[np.ndarray, "w"]) -> Float[Tensor, "w observations"]:
@@ -115,15 +116,9 @@ class ManagerBasedWorlds:
 
     def _scores(self, rates: Tensor, rewards: Tensor) -> Float[Tensor, "W"]:
         """Every world's score, as its objective defines it."""
-        scores, manager = rewards.clone(), self.env.reward_manager
-        for score in {objective.score for objective in self._objectives if objective.score}:
-            worlds = [i for i, objective in enumerate(self._objectives) if objective.score == score]
-            if callable(score):
-                values = score(self.env)
-            else:
-                columns = [list(manager.active_terms).index(name) for name in score]
-                weights = rates.new_tensor([manager.get_term_cfg(name).weight for name in score])
-                values = (rates[:, columns] / weights).mean(1)
+        scores = rewards.clone()
+        for score, worlds, columns, weights in self._scored:
+            values = score(self.env) if callable(score) else (rates[:, columns] / weights).mean(1)
             scores[worlds] = values[worlds].to(scores.dtype)
         return scores
 
@@ -190,6 +185,18 @@ def _then_set(call: Callable[..., Any], term: Any, worlds: list[int], values: Te
         return answer
 
     return called
+
+
+def _scored_worlds(
+    env: ManagerBasedEnv, objectives: Sequence[ManagerObjective], score: tuple[str, ...] | Score
+) -> tuple[tuple[str, ...] | Score, Tensor, Tensor, Tensor]:
+    """The score; its worlds; its reward terms' columns and weights: on the device, so that no step copies them."""
+    worlds = [i for i, objective in enumerate(objectives) if objective.score == score]
+    terms, manager = () if callable(score) else score, env.reward_manager
+    columns = [list(manager.active_terms).index(name) for name in terms]
+    weights = torch.tensor([float(manager.get_term_cfg(name).weight) for name in terms], device=env.device)
+    whole = {"dtype": torch.int64, "device": env.device}
+    return score, torch.tensor(worlds, **whole), torch.tensor(columns, **whole), weights
 
 
 def _reward_factors(env: ManagerBasedEnv, objectives: Sequence[ManagerObjective]) -> Float[Tensor, "W terms"]:

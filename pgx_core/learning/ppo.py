@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
@@ -30,12 +31,13 @@ class PPOConfig:
     value_weight: float = 1.0  # >= 0
     entropy_weight: float = 0.0  # >= 0
     minimum_std: float = 0.1  # entropy floor of continuous actions, > 0: exploration noise never falls below it
+    max_divergence: float = 1.0  # KL(old || new), nats, > 0; a policy beyond it goes back to the iteration's beginning
     max_gradient_norm: float = 1e3  # per policy, > 0; a guard against outliers, since Adam takes out the scale
 
     def __post_init__(self) -> None:
         for name in ("horizon", "epochs", "minibatches"):
             require(getattr(self, name) >= 1, f"ppo.{name}", "1 or more", getattr(self, name))
-        for name in ("learning_rate", "clip", "minimum_std", "max_gradient_norm"):
+        for name in ("learning_rate", "clip", "minimum_std", "max_divergence", "max_gradient_norm"):
             require(0.0 < getattr(self, name) < math.inf, f"ppo.{name}", "a number above 0", getattr(self, name))
         for name in ("value_weight", "entropy_weight"):
             require(0.0 <= getattr(self, name) < math.inf, f"ppo.{name}", "0 or more", getattr(self, name))
@@ -111,9 +113,16 @@ def update(
     config: PPOConfig,
     generator: torch.Generator,
 ) -> UpdateMetrics:
-    """One PPO iteration: several passes over the batch in minibatches."""
+    """One PPO iteration: several passes over the batch in minibatches.
+
+    Clipping bounds what a sample can gain, not how far the policy moves: with little noise it may leave its data within
+    a few steps, and hours of training are lost. Such a policy is put back, and held for the rest of the iteration.
+    """
     data = flatten(batch, layout, population.size.n_objectives, config)
     n = data[0].shape[1]
+    acting = [*population.actor.parameters(), population.log_std]
+    beginning = [parameter.detach().clone() for parameter in acting]
+    held = torch.zeros(population.n_policies, dtype=torch.bool, device=population.log_std.device)
     collected = []
     for epoch in range(config.epochs):
         for chosen in torch.randperm(n, generator=generator, device=generator.device).chunk(config.minibatches):
@@ -123,6 +132,8 @@ def update(
             clip_gradients(population, config.max_gradient_norm)
             optimiser.step()
             floor_entropy(population, config.minimum_std)
+            held = held | (metrics[-1] > config.max_divergence)
+            put_back(acting, beginning, held)
             if epoch == config.epochs - 1:
                 collected.append(metrics)
     return UpdateMetrics(*torch.stack(collected).mean(0).unbind(0))
@@ -173,3 +184,10 @@ def clip_gradients(population: Population, maximum: float) -> None:
 def floor_entropy(population: Population, minimum_std: float) -> None:
     """Keep the exploration noise above its floor."""
     population.log_std.clamp_(min=math.log(minimum_std))
+
+
+@torch.no_grad()
+def put_back(parameters: Sequence[Tensor], beginning: Sequence[Tensor], held: Bool[Tensor, "P"]) -> None:
+    """Give some policies the parameters of the iteration's beginning."""
+    for parameter, start in zip(parameters, beginning, strict=True):
+        parameter.copy_(torch.where(held.view(-1, *(1,) * (start.dim() - 1)), start, parameter))

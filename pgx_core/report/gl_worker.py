@@ -34,10 +34,11 @@ def main(folder: Path) -> None:
 
 
 def _camera(model: mujoco.MjModel, data: mujoco.MjData, view: View) -> mujoco.MjvCamera:
-    """A side camera, slightly from above, that follows the root over the ground."""
+    """A camera that follows the root over the ground: from the side, or half from ahead where it moves sideways too."""
     camera = mujoco.MjvCamera()
     camera.lookat[:] = root_x(model, data), root_y(model, data), view.centre_z
-    camera.azimuth, camera.elevation = 90.0, -8.0
+    free = model.njnt > 0 and model.jnt_type[0] == mujoco.mjtJoint.mjJNT_FREE
+    camera.azimuth, camera.elevation = (120.0, -18.0) if free else (90.0, -8.0)
     # What is near looks large: the nearest part is to fit, not the middle.
     camera.distance = view.depth + view.height / 2 / np.tan(np.radians(model.vis.global_.fovy) / 2)
     return camera

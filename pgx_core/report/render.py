@@ -8,7 +8,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,7 @@ from pgx_core.report.painter import paint_frames
 
 NEAR = 2.0  # cm: a tool so near its target is there
 GIF_LIMIT = 3_000_000  # bytes
-GIF_COLOURS = (128, 64, 32, 16)  # palette sizes to try until the file fits
+GIF_TRIES = ((128, 1.0), (64, 1.0), (64, 0.8), (48, 0.6), (32, 0.4))  # colours and scale, until the file fits
 
 
 def render_frames(
@@ -111,7 +111,7 @@ def _font(size: float) -> ImageFont.FreeTypeFont:
 
 
 def write_gif(path: Path, frames: Sequence[np.ndarray], fps: float | int) -> None:
-    """Write frames as a GIF that loops, with one palette: the largest of `GIF_COLOURS` that keeps it under 3 MB.
+    """Write frames as a GIF that loops, with one palette, as rich and large as `GIF_TRIES` can have it under 3 MB.
 
     Args:
         path: the file.
@@ -126,8 +126,10 @@ def write_gif(path: Path, frames: Sequence[np.ndarray], fps: float | int) -> Non
         raise ValueError("a GIF needs at least one frame, got none")
     duration = max(20, 10 * round(100 / fps))
     images = [Image.fromarray(frame) for frame in frames]
-    for colours in GIF_COLOURS:
-        first, *others = _with_shared_palette(images, colours)
+    for colours, scale in GIF_TRIES:
+        size = round(scale * images[0].width), round(scale * images[0].height)
+        resized = [image.resize(size, Image.Resampling.LANCZOS) for image in images] if scale < 1.0 else images
+        first, *others = _with_shared_palette(resized, colours)
         content = io.BytesIO()
         first.save(content, "GIF", save_all=True, append_images=others, duration=duration, loop=0, optimize=False)
         if content.tell() < GIF_LIMIT:
@@ -147,26 +149,25 @@ def _with_shared_palette(images: Sequence[Image.Image], colours: int) -> list[Im
 
 def plot_tracking(
     times: Float[np.ndarray, "T"],
-    commanded: Float[np.ndarray, "T"],
-    achieved: Float[np.ndarray, "T"],
+    tracks: Mapping[str, tuple[Float[np.ndarray, "T"], Float[np.ndarray, "T"]]],
     objective_names: Sequence[str],
     groups: Sequence[int],
 ) -> Figure:
-    """Commanded and achieved velocity over time; each stretch of one objective is shaded in its group's colour.
+    """Commanded and achieved motion over time; each stretch of one objective is shaded in its group's colour.
 
     Args:
         times: s.
-        commanded: m/s.
-        achieved: m/s.
+        tracks: by what it is and its unit ("velocity, m/s"), one above the other: commanded, achieved.
         objective_names: the objective at each time.
         groups: index of the group that serves it at each time.
     """
-    figure, axes = _stretches_figure(times, objective_names, groups)
-    axes.plot(times, commanded, color="#333333", linestyle="--", linewidth=1.5, label="commanded")
-    axes.plot(times, achieved, color="#0072B2", linewidth=1.8, label="achieved")
-    axes.margins(x=0, y=0.15)
-    axes.set_ylabel("velocity, m/s")
-    _legend(figure, axes, groups)
+    figure, rows = _stretches_figure(times, objective_names, groups, len(tracks))
+    for axes, (label, (commanded, achieved)) in zip(rows, tracks.items(), strict=True):
+        axes.plot(times, commanded, color="#333333", linestyle="--", linewidth=1.5, label="commanded")
+        axes.plot(times, achieved, color="#0072B2", linewidth=1.8, label="achieved")
+        axes.margins(x=0, y=0.15)
+        axes.set_ylabel(label)
+    _legend(figure, rows[-1], groups)
     return figure
 
 
@@ -184,7 +185,7 @@ def plot_distance(
         objective_names: the objective at each time.
         groups: index of the group that serves it at each time.
     """
-    figure, axes = _stretches_figure(times, objective_names, groups)
+    figure, (axes,) = _stretches_figure(times, objective_names, groups)
     axes.plot(times, 100.0 * distance, color="#0072B2", linewidth=1.8, label="from tool to target")
     axes.axhline(NEAR, color="#333333", linestyle="--", linewidth=1.2, label=f"{NEAR:g} cm")
     axes.set_yscale("log")
@@ -198,22 +199,25 @@ def plot_distance(
 
 
 def _stretches_figure(
-    times: Float[np.ndarray, "T"], objective_names: Sequence[str], groups: Sequence[int]
-) -> tuple[Figure, Axes]:
-    """Axes over time, each stretch of one objective named, and shaded in its group's colour."""
+    times: Float[np.ndarray, "T"], objective_names: Sequence[str], groups: Sequence[int], rows: int = 1
+) -> tuple[Figure, list[Axes]]:
+    """Rows of axes over time, each stretch of one objective named, and shaded in its group's colour."""
     stretches = objective_stretches(objective_names)
-    figure = Figure(figsize=(max(7.2, 1.1 * len(stretches)), 3.4), layout="constrained")
+    figure = Figure(figsize=(max(7.2, 1.1 * len(stretches)), 1.8 + 1.6 * rows), layout="constrained")
     FigureCanvasAgg(figure)
-    axes: Axes = figure.add_subplot()
+    every: list[Axes] = figure.subplots(rows, sharex=True, squeeze=False)[:, 0].tolist()
+    words: dict[str, Any] = {"ha": "center", "va": "top", "fontsize": 8}
     for start, end in stretches:
         left, right = times[start], times[min(end, len(times) - 1)]
-        axes.axvspan(left, right, color=group_colour(groups[start]), alpha=0.45, linewidth=0)
-        axes.axvline(left, color="white", linewidth=1)
-        words: dict[str, Any] = {"ha": "center", "va": "top", "fontsize": 8}
-        axes.text((left + right) / 2, 0.98, objective_names[start], transform=axes.get_xaxis_transform(), **words)
-    axes.set_xlabel("time, s")
-    axes.spines[["top", "right"]].set_visible(False)
-    return figure, axes
+        for axes in every:
+            axes.axvspan(left, right, color=group_colour(groups[start]), alpha=0.45, linewidth=0)
+            axes.axvline(left, color="white", linewidth=1)
+        top = every[0].get_xaxis_transform()
+        every[0].text((left + right) / 2, 0.98, objective_names[start], transform=top, **words)
+    every[-1].set_xlabel("time, s")
+    for axes in every:
+        axes.spines[["top", "right"]].set_visible(False)
+    return figure, every
 
 
 def _legend(figure: Figure, axes: Axes, groups: Sequence[int]) -> None:

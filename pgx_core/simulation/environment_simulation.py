@@ -14,7 +14,10 @@ from pgx_core.simulation.step import Step, require_numbers
 
 
 class EnvironmentSimulation:
-    """Worlds of one suite, each with one of its tasks. To whoever steps it, the same as `Simulation`."""
+    """Worlds of one suite, each with one of its tasks. To whoever steps it, the same as `Simulation`.
+
+    Everything is on the device of the environment's observations; every step waits for it, to learn which worlds ended.
+    """
 
     def __init__(
         self, suite: EnvironmentSuite, objectives: Int[np.ndarray, "W"], seed: int, stagger: bool = True
@@ -42,8 +45,8 @@ class EnvironmentSimulation:
 
     @property
     def device(self) -> torch.device:
-        """Environments run on the CPU."""
-        return torch.device("cpu")
+        """That of the environment's observations, known once it is reset."""
+        return self._observations.device
 
     def faults(self) -> Int[Tensor, "1"]:
         """See Simulation."""
@@ -56,8 +59,8 @@ class EnvironmentSimulation:
     def reset(self) -> Float[Tensor, "W observations"]:
         """Start new episodes everywhere."""
         self._observations = self._worlds.reset(np.arange(self.n_worlds))
-        spread = self._rng.integers(0, self.suite.episode_steps, self.n_worlds)
-        self._elapsed = torch.from_numpy(spread) if self._stagger else torch.zeros_like(self._elapsed)
+        spread = torch.from_numpy(self._rng.integers(0, self.suite.episode_steps, self.n_worlds))
+        self._elapsed = (spread if self._stagger else torch.zeros_like(spread)).to(self.device)
         return self._observations.clone()
 
     def step(self, actions: Float[Tensor, "W actions"]) -> Step:
@@ -90,7 +93,7 @@ class EnvironmentSimulation:
 
     def _restart(self, final: Tensor, ended: Tensor) -> Tensor:
         """The observations after the worlds that ended have been reset."""
-        observations, worlds = final.clone(), np.flatnonzero(ended)
+        observations, worlds = final.clone(), np.flatnonzero(ended.cpu())
         if len(worlds):
             observations[worlds] = self._worlds.reset(worlds)
             self._elapsed[worlds] = 0
@@ -112,7 +115,6 @@ class EnvironmentSimulation:
         Returns:
             The current observations.
         """
-        self._elapsed = state["elapsed"].clone()
         self._rng.bit_generator.state = state["rng"]
         self.diverged_count = state["diverged_count"]
         if state["worlds"] is None:
@@ -120,4 +122,5 @@ class EnvironmentSimulation:
         else:
             self._worlds.restore(state["worlds"])
             self._observations = state["observations"].clone()
+        self._elapsed = state["elapsed"].to(self.device, copy=True)
         return self._observations.clone()

@@ -48,7 +48,7 @@ def test_play_writes_a_film_and_a_plot(finished, tmp_path, call) -> None:
     assert (ended.status, ended.err) == (0, "")
     lines = ended.out.splitlines()
     assert [line.split()[0] for line in lines] == ["right_2", "right_1", "left_1", "left_2", "pictures"]
-    assert "commanded  -2.00 m/s" in lines[3]
+    assert "velocity: commanded -2.00 m/s" in lines[3]
     with Image.open(tmp_path / "play" / "play.gif") as film, Image.open(tmp_path / "play" / "tracking.png") as plot:
         assert film.n_frames == 20  # 40 ticks, every second one
         assert plot.size[0] > 500

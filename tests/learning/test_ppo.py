@@ -13,8 +13,9 @@ from pgx_core.learning.layout import Member, make_layout
 from pgx_core.learning.network import clone_policy
 from pgx_core.learning.ppo import PPOConfig, advantages_of, clip_gradients, floor_entropy, update
 
+FAR = PPOConfig(max_divergence=1e30)  # the batch is not the population's own, which must not hold it back
 # One gradient step on all data, unclipped: what is left in `.grad` is the gradient of the loss.
-ONCE = PPOConfig(epochs=1, minibatches=1, max_gradient_norm=1e9, entropy_weight=0.03, value_weight=0.7)
+ONCE = replace(FAR, epochs=1, minibatches=1, max_gradient_norm=1e9, entropy_weight=0.03, value_weight=0.7)
 
 
 def standstill(population):
@@ -165,6 +166,34 @@ def test_no_policy_moves_further_than_its_clipped_gradient(population, batch, la
     torch.testing.assert_close(moved.sum(0).sqrt(), torch.full((3,), 0.05).double())
 
 
+def test_a_policy_that_runs_away_goes_back_and_the_others_learn(population, batch, layout):
+    """As little noise as policy 0 has makes a small step of its mean a large divergence."""
+    with torch.no_grad():
+        population.log_std[0] = -6.0
+        outputs = population.actor(batch.actor_inputs.transpose(0, 1).flatten(1, 2))
+        actions = batch.actions.transpose(0, 1).flatten(1, 2)
+        noise = population.log_std.exp() * torch.randn(outputs.shape, generator=torch.Generator().manual_seed(0))
+        log_probs = population.log_prob(outputs, outputs + noise)
+    old = replace(
+        batch,
+        actions=(outputs + noise).unflatten(1, batch.rewards.shape[::2]).transpose(0, 1).to(actions),
+        log_probs=log_probs.unflatten(1, batch.rewards.shape[::2]).transpose(0, 1),
+    )
+    ends = {}
+    for limit in (50.0, 1e30):
+        one, config = copy.deepcopy(population), PPOConfig(learning_rate=1e-2, max_divergence=limit, minimum_std=1e-3)
+        optimiser = torch.optim.Adam(one.parameters(), lr=config.learning_rate)
+        update(one, optimiser, old, layout, config, torch.Generator().manual_seed(0))
+        ends[limit] = one
+    before, limited, free = ([*p.actor.parameters(), p.log_std] for p in (population, ends[50.0], ends[1e30]))
+    assert all(torch.equal(a[0], b[0]) for a, b in zip(before, limited, strict=True))
+    assert any(not torch.equal(a[0], b[0]) for a, b in zip(before, free, strict=True))
+    assert all(torch.equal(a[1:], b[1:]) for a, b in zip(limited, free, strict=True)), "who stays near is not touched"
+    assert any(not torch.equal(a[1:], b[1:]) for a, b in zip(before, limited, strict=True))
+    critics = [next(iter(p.critic.parameters()))[0] for p in (population, ends[50.0])]
+    assert not torch.equal(*critics), "its critic goes on"
+
+
 def test_noise_never_falls_below_its_floor(population, batch, layout):
     with torch.no_grad():
         population.log_std.copy_(torch.tensor([0.01, 0.5]).log())
@@ -193,6 +222,6 @@ def test_the_generator_decides(population, batch, layout):
     for seed in (0, 0, 1):
         copied = copy.deepcopy(population)
         optimiser = torch.optim.Adam(copied.parameters(), lr=1e-2)
-        update(copied, optimiser, batch, layout, PPOConfig(), torch.Generator().manual_seed(seed))
+        update(copied, optimiser, batch, layout, FAR, torch.Generator().manual_seed(seed))
         results.append(copied.actor.weights[0])
     assert torch.equal(results[0], results[1]) and not torch.equal(results[0], results[2])

@@ -216,6 +216,16 @@ def test_a_long_gif_stays_small(runner, tmp_path):
     assert (tmp_path / "long.gif").stat().st_size < 3_000_000
 
 
+def test_a_gif_too_large_is_drawn_smaller_before_its_colours_go(tmp_path):
+    rng = np.random.default_rng(0)
+    restless = [np.kron(rng.integers(0, 256, (68, 120, 3), np.uint8), np.ones((4, 4, 1), np.uint8)) for _ in range(120)]
+    write_gif(tmp_path / "restless.gif", restless, fps=25)
+    assert (tmp_path / "restless.gif").stat().st_size < 3_000_000
+    with Image.open(tmp_path / "restless.gif") as gif:
+        assert gif.width < 480 and gif.width / gif.height == pytest.approx(480 / 272, rel=0.02)
+        assert len(gif.convert("RGB").getcolors(100_000)) >= 32
+
+
 def test_stretches_cover_the_run_without_gaps():
     assert objective_stretches(["a", "a", "b", "a"]) == [(0, 2), (2, 3), (3, 4)]
     assert objective_stretches([]) == []
@@ -225,7 +235,10 @@ def test_tracking_shades_each_stretch_in_its_groups_colour():
     times = np.linspace(0, 3, 31)
     names, groups = ["forward"] * 10 + ["backward"] * 10 + ["stand"] * 11, [0] * 10 + [1] * 10 + [0] * 11
     commanded, achieved = np.sign(times - 1), np.tanh(times - 1)
-    axes = plot_tracking(times, commanded, achieved, names, groups).axes[0]
+    tracks = {"velocity, m/s": (commanded, achieved), "turn, rad/s": (achieved, commanded)}
+    axes, below = plot_tracking(times, tracks, names, groups).axes
+    assert (axes.get_ylabel(), below.get_ylabel()) == tuple(tracks) and not below.texts
+    assert [line.get_ydata().tolist() for line in below.get_lines()[-2:]] == [achieved.tolist(), commanded.tolist()]
     assert [text.get_text() for text in axes.texts] == ["forward", "backward", "stand"]
     assert [to_hex(p.get_facecolor()) for p in axes.patches] == [group_colour(g).lower() for g in (0, 1, 0)]
     edges = [(p.get_x(), p.get_x() + p.get_width()) for p in axes.patches]

@@ -18,7 +18,7 @@ from .processes import Process, wait_until
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 PGX = (sys.executable, "-m", "pgx_core.cli")
-STOP_TIME = 3.0  # s after Ctrl-C
+STOP_TIME = 10.0  # s after Ctrl-C, on a busy machine
 
 
 @pytest.fixture
@@ -84,7 +84,7 @@ def test_a_child_that_dies_is_reported_and_all_is_stopped(up: Callable[..., Proc
     (server,) = [child for child in running if any("server_node" in word for word in child.cmdline())]
     server.kill()
     assert process.popen.wait(10.0) == 1
-    wait_until(lambda: not any(child.is_running() for child in running), 1.0, "the end of the others")
+    wait_until(lambda: not any(child.is_running() for child in running), 5.0, "the end of the others")
     assert "last lines of policy_server:" in process.log and "mode INACTIVE -> HOLD" in process.log
     assert process.log.splitlines()[-1] == "pgx up: the process 'policy_server' ended with status -9"
 
