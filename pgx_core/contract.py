@@ -49,6 +49,12 @@ class JointContract:
     effort_limit: float  # N m or N
     stiffness: float  # position gain the policy was trained with; 0 for effort commands
     damping: float
+    rated_velocity: float | None = None  # rad/s or m/s: what the joint itself may do; None: velocity_limit
+
+    @property
+    def fastest(self) -> float:
+        """The speed that the joint itself must not pass, rad/s or m/s."""
+        return self.velocity_limit if self.rated_velocity is None else self.rated_velocity
 
 
 @dataclass(frozen=True)

@@ -147,7 +147,7 @@ def limit_shares(
     positions, limited = qpos[..., robot.joint_qpos], np.isfinite(upper - lower)
     middle, half = (lower + upper)[limited] / 2, (upper - lower)[limited] / 2
     position = np.abs(positions[..., limited] - middle) / half
-    velocity = np.abs(qvel[..., robot.joint_qvel]) / [joint.velocity_limit for joint in joints]
+    velocity = np.abs(qvel[..., robot.joint_qvel]) / [joint.fastest for joint in joints]
     force = {
         int(model.sensor_objid[i]): int(model.sensor_adr[i])
         for i in range(model.nsensor)

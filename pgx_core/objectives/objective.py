@@ -90,7 +90,8 @@ class Robot:
     control_rate: float  # Hz; the physics rate must be a whole multiple of it
     observation: tuple[str, ...]  # sources, see pgx_core.contract.SOURCES
     action_scale: float = 0.5  # command change for an action of 1: rad or m (position), else share of the range
-    velocity_limit: float = 20.0  # rad/s or m/s; position commands never move faster
+    velocity_limit: float = 20.0  # rad/s or m/s, of the joints; position commands never move faster
+    velocity_margin: float = 0.0  # share of it that position commands leave unused, where joints overshoot: 0 to 1
     safe_state: Literal["hold", "damp"] = "hold"  # without usable inputs: an arm holds, a legged robot damps
     privileged: tuple[str, ...] = ()  # sources that the critic alone sees, in training: no robot needs their sensors
     maximum_tilt: float | None = None  # rad, 0 to pi: a base that leans further falls, and is damped; None: not watched
@@ -98,6 +99,8 @@ class Robot:
     def __post_init__(self) -> None:
         if not self.control_rate > 0.0:
             raise SuiteError(f"robot '{self.name}': expected a control rate above 0 Hz, got {self.control_rate:g}")
+        if not 0.0 <= self.velocity_margin < 1.0:
+            raise SuiteError(f"robot '{self.name}': expected velocity_margin in 0 to 1, got {self.velocity_margin:g}")
         if self.safe_state not in ("hold", "damp"):
             raise SuiteError(f"robot '{self.name}': expected safe_state 'hold' or 'damp', got '{self.safe_state}'")
         if self.maximum_tilt is not None and not 0.0 < self.maximum_tilt <= math.pi:

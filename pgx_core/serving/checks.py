@@ -137,6 +137,8 @@ def _joint_faults(joint: JointContract, command_type: str) -> Iterator[str]:
     for name in ("scale", "velocity_limit", "effort_limit"):
         if not getattr(joint, name) > 0:
             yield f"expected {name} above 0, got {getattr(joint, name)}"
+    if joint.rated_velocity is not None and not joint.rated_velocity >= joint.velocity_limit:
+        yield f"expected rated_velocity of at least velocity_limit {joint.velocity_limit}, got {joint.rated_velocity}"
     if joint.stiffness < 0 or joint.damping < 0 or (command_type == "position" and joint.stiffness == 0):
         yield f"expected gains for {command_type} commands, got stiffness {joint.stiffness}, damping {joint.damping}"
 

@@ -113,6 +113,13 @@ def test_random_commands_neither_explode_nor_pass_the_limits(robot):
         assert (np.abs(data.actuator_force) <= [joint.effort_limit + 1e-9 for joint in contract.joints]).all()
 
 
+def test_an_arm_that_overshoots_is_commanded_below_what_its_joints_may_do():
+    for joint in compile_robot(ARM).contract.joints:
+        assert (joint.fastest, joint.velocity_limit) == (3.14, pytest.approx(0.95 * 3.14))
+    for joint in compile_robot(QUADRUPED).contract.joints:
+        assert joint.fastest == joint.velocity_limit == QUADRUPED.velocity_limit
+
+
 @every_robot
 def test_the_urdf_twin_is_up_to_date(robot):
     text = to_urdf(compile_robot(robot).model, robot.name, ROOTS[robot.name], robot.velocity_limit)

@@ -147,6 +147,7 @@ def test_a_joint_altered_in_the_manifest_is_refused_even_if_its_seal_is_renewed(
         (lambda m: change_joint(m, stiffness=0.0), "gains"),
         (lambda m: change_joint(m, damping=-1.0), "gains"),
         (lambda m: change_joint(m, velocity_limit=0.0), "velocity_limit"),
+        (lambda m: change_joint(m, rated_velocity=1.9), "rated_velocity"),
         (lambda m: change_joint(m, effort_limit=-1.0), "effort_limit"),
         (lambda m: change_joint(m, scale=0.0), "scale"),
         (lambda m: change_joint(m, position_lower=2.0), "position_lower < position_upper"),
