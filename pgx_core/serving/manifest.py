@@ -54,7 +54,11 @@ class BundleManifest:
 
 def contract_hash(contract: PolicyContract) -> str:
     """SHA-256 that every ONNX file carries, so that a network is never run under another contract."""
-    return sha256(to_json(contract).encode())
+    plain = to_plain(contract)
+    for joint in plain["joints"]:
+        if joint["rated_velocity"] is None:  # bundles from before it existed stay valid
+            del joint["rated_velocity"]
+    return sha256(to_json(plain).encode())
 
 
 def sha256(content: bytes) -> str:
