@@ -345,10 +345,12 @@ def test_a_simulator_that_starts_again_finds_the_server_ready(system: System) ->
 
 
 def test_a_server_started_twice_commands_once(system: System) -> None:
-    """By mistake, under the same name: the second one refuses to be activated, and the first one goes on."""
-    mark = system.mark()
+    """By mistake, under the same name: the second one refuses to be activated, and the first one reports it."""
+    mark, reported = system.mark(), system.mark("/diagnostics")
     second = system.start("policy_server", **system.settings)
     second.wait_for(": two nodes must not command one robot", 30.0)
+    words = "is published by /policy_server too"
+    system.diagnosis("policy_server", DiagnosticStatus.ERROR, words, reported, state="active")
     assert second.stop() == 0 and "INACTIVE -> HOLD" not in second.log
     assert not system.mode_events(mark)
     reported = system.mark("/diagnostics")

@@ -19,6 +19,7 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from geometry_msgs.msg import Twist
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState, GetState
+from pgx_policy_server.claim import Claim
 from pgx_policy_server.parameters import SERVER
 from rcl_interfaces.msg import Parameter, ParameterType, ParameterValue
 from rcl_interfaces.srv import SetParameters
@@ -30,7 +31,7 @@ from pgx_core.serving import Controller, Request, ServingConfig, load_bundle
 from pgx_core.serving.manifest import BundleManifest
 
 from .processes import Process, wait_until
-from .recorder import Recorder
+from .recorder import COMMANDS, Recorder
 
 pgx_msgs = pytest.importorskip("pgx_msgs", reason="pgx_msgs is not built: it needs a C++ compiler")
 from pgx_msgs.msg import ObjectiveCommand  # noqa: E402
@@ -356,6 +357,19 @@ def test_a_second_server_is_refused(active: Process, rig: Rig, start_server, rec
     assert not recorder.call(ChangeState, "/second/change_state", request).success
     assert "two nodes must not command one robot" in second.log
     recorder.wait_for("/diagnostics", the_policy(DiagnosticStatus.ERROR, "is published by /second too"))
+
+
+def test_a_commander_that_discovery_misses_is_refused_too(rig: Rig, start_server, change, recorder) -> None:
+    server = start_server(use_sim_time=True, watchdog="")
+    assert change(CONFIGURE)
+    rig.connect()
+    other = Claim(recorder.node, COMMANDS)
+    assert other.take() and not change(ACTIVATE)
+    assert "another process of this machine: two nodes must not command one robot" in server.log
+    other.release()
+    assert change(ACTIVATE) and not other.take(), "the server has it now"
+    assert change(DEACTIVATE) and other.take(), "and gives it back"
+    other.release()
 
 
 def test_namespace_and_remapping(start_server, recorder) -> None:
