@@ -196,17 +196,13 @@ class System:
         matches = lambda m: all(getattr(m, name) == value for name, value in fields.items())  # noqa: E731
         return self.recorder.wait_for(EVENTS, matches, timeout, after)
 
-    def diagnosis(
-        self, node: str, level: bytes, words: str, after: int, timeout: float = 10.0, state: str = ""
-    ) -> Heard:
-        """The first diagnostic of a node with that level and words, perhaps in that state of its lifecycle."""
+    def diagnosis(self, node: str, level: bytes, words: str, after: int, timeout: float = 10.0) -> Heard:
+        """The first diagnostic of a node with that level and words."""
 
         def found(message: DiagnosticArray) -> bool:
             return any(
-                s.name.startswith(f"{node}:") and s.level == level and words in s.message
-                and state in ("", *(v.value for v in s.values if v.key == "state"))
-                for s in message.status
-            )  # fmt: skip
+                s.name.startswith(f"{node}:") and s.level == level and words in s.message for s in message.status
+            )
 
         return self.recorder.wait_for("/diagnostics", found, timeout, after)
 

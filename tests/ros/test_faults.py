@@ -185,9 +185,10 @@ def test_a_flood_of_objectives_is_outlived(system: System) -> None:
     for k, wish in enumerate(wishes):
         time.sleep(max(0.0, began + 1e-3 * k - time.monotonic()))
         system.wish.publish(String(data=wish))
-    ended, commands, passed = time.monotonic(), len(system.commands) - counted, system.clock - clock
+    ended, passed = time.monotonic(), system.clock - clock
     last = system.event(mark, kind="switch", target="sprint")
     assert last.arrival - ended < DEFAULTS["dwell_s"] + 2 * TICK + SCHEDULING
+    commands = sum(h.arrival <= ended for h in system.commands[counted:])  # sent, even if heard later
     assert commands >= 0.9 * passed / TICK, "a flood, and every tick in spite of it"
     asked = time.monotonic()
     assert system.ask(name="walk").accepted and time.monotonic() - asked < SCHEDULING
@@ -345,12 +346,11 @@ def test_a_simulator_that_starts_again_finds_the_server_ready(system: System) ->
 
 
 def test_a_server_started_twice_commands_once(system: System) -> None:
-    """By mistake, under the same name: the second one refuses to be activated, and the first one reports it."""
-    mark, reported = system.mark(), system.mark("/diagnostics")
+    """By mistake, under the same name: the second one refuses to be activated, and the first one goes on."""
+    mark = system.mark()
     second = system.start("policy_server", **system.settings)
     second.wait_for(": two nodes must not command one robot", 30.0)
-    words = "is published by /policy_server too"
-    system.diagnosis("policy_server", DiagnosticStatus.ERROR, words, reported, state="active")
+    go_on(system)
     assert second.stop() == 0 and "INACTIVE -> HOLD" not in second.log
     assert not system.mode_events(mark)
     reported = system.mark("/diagnostics")

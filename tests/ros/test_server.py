@@ -24,7 +24,7 @@ from pgx_policy_server.parameters import SERVER
 from rcl_interfaces.msg import Parameter, ParameterType, ParameterValue
 from rcl_interfaces.srv import SetParameters
 from rclpy.qos import QoSProfile, ReliabilityPolicy
-from std_msgs.msg import Bool, String
+from std_msgs.msg import Bool, Float64MultiArray, String
 from std_srvs.srv import SetBool
 
 from pgx_core.serving import Controller, Request, ServingConfig, load_bundle
@@ -356,7 +356,11 @@ def test_a_second_server_is_refused(active: Process, rig: Rig, start_server, rec
     request = ChangeState.Request(transition=Transition(id=ACTIVATE))
     assert not recorder.call(ChangeState, "/second/change_state", request).success
     assert "two nodes must not command one robot" in second.log
-    recorder.wait_for("/diagnostics", the_policy(DiagnosticStatus.ERROR, "is published by /second too"))
+
+
+def test_another_commander_is_reported(active: Process, rig: Rig, recorder) -> None:
+    recorder.node.create_publisher(Float64MultiArray, COMMANDS, 10)
+    recorder.wait_for("/diagnostics", the_policy(DiagnosticStatus.ERROR, "is published by /recorder too"))
 
 
 def test_a_commander_that_discovery_misses_is_refused_too(rig: Rig, start_server, change, recorder) -> None:
