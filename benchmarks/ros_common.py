@@ -34,7 +34,6 @@ from pgx_core.serving import Instant
 
 ENVIRONMENT = {
     "AMENT_PREFIX_PATH": sys.prefix,
-    "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST",
     "FASTDDS_DEFAULT_PROFILES_FILE": str(Path(__file__).parents[1] / "ros2_ws/src/pgx_sim/config/fastdds.xml"),
 }
 for _name, _value in ENVIRONMENT.items():

@@ -3,16 +3,17 @@
 ros2 launch pgx_bringup robot.launch.py bundle_path:=/opt/robot/bundle
 """
 
-from launch.actions import DeclareLaunchArgument, IncludeLaunchDescription
+from launch.actions import DeclareLaunchArgument, IncludeLaunchDescription, SetEnvironmentVariable
 from launch.conditions import IfCondition
 from launch.launch_description_sources import PythonLaunchDescriptionSource
-from launch.substitutions import LaunchConfiguration, NotEqualsSubstitution, PathJoinSubstitution
+from launch.substitutions import EnvironmentVariable, LaunchConfiguration, NotEqualsSubstitution, PathJoinSubstitution
 from launch_ros.actions import Node
 from launch_ros.substitutions import FindPackageShare
 
 from launch import LaunchDescription
 
 SHARE = FindPackageShare("pgx_bringup")
+TRANSPORT = "FASTDDS_BUILTIN_TRANSPORTS"  # through shared memory a listener that is killed holds up its publishers
 ARGUMENTS = {
     "bundle_path": (None, "folder of the bundle"),
     "robot": ("robot", "name of the parameter file"),
@@ -39,7 +40,8 @@ def generate_launch_description():
         DeclareLaunchArgument(name, default_value=default, description=description)
         for name, (default, description) in ARGUMENTS.items()
     ]
-    return LaunchDescription([*arguments, watchdog, server, recorder])
+    transport = SetEnvironmentVariable(TRANSPORT, EnvironmentVariable(TRANSPORT, default_value="UDPv4"))
+    return LaunchDescription([*arguments, transport, watchdog, server, recorder])
 
 
 def _node(name, parameters, respawn=False):

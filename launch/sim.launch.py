@@ -3,9 +3,9 @@
 ros2 launch pgx_bringup sim.launch.py bundle_path:=runs/demo/bundle
 """
 
-from launch.actions import DeclareLaunchArgument, IncludeLaunchDescription
+from launch.actions import DeclareLaunchArgument, IncludeLaunchDescription, SetEnvironmentVariable
 from launch.launch_description_sources import PythonLaunchDescriptionSource
-from launch.substitutions import LaunchConfiguration, PathJoinSubstitution, PythonExpression
+from launch.substitutions import EnvironmentVariable, LaunchConfiguration, PathJoinSubstitution, PythonExpression
 from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 from launch_ros.substitutions import FindPackageShare
@@ -13,6 +13,7 @@ from launch_ros.substitutions import FindPackageShare
 from launch import LaunchDescription
 
 SHARE = FindPackageShare("pgx_bringup")
+TRANSPORT = "FASTDDS_BUILTIN_TRANSPORTS"  # through shared memory a listener that is killed holds up its publishers
 VIEWER = PythonExpression(["'", LaunchConfiguration("headless"), "' != 'true'"])
 ARGUMENTS = {
     "bundle_path": (None, "folder of the bundle"),
@@ -46,10 +47,11 @@ def generate_launch_description():
     names = ("bundle_path", "robot", "params_file", "namespace", "use_sim_time", "headless", "log_level", "record")
     server = IncludeLaunchDescription(
         PythonLaunchDescriptionSource(PathJoinSubstitution([SHARE, "launch", "robot.launch.py"])),
-        launch_arguments={name: LaunchConfiguration(name) for name in names}.items(),
+        launch_arguments=({name: LaunchConfiguration(name) for name in names} | {"imu": "imu/data"}).items(),
     )
     arguments = [
         DeclareLaunchArgument(name, default_value=default, description=description)
         for name, (default, description) in ARGUMENTS.items()
     ]
-    return LaunchDescription([*arguments, sim, server])
+    transport = SetEnvironmentVariable(TRANSPORT, EnvironmentVariable(TRANSPORT, default_value="UDPv4"))
+    return LaunchDescription([*arguments, transport, sim, server])

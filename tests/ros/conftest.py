@@ -57,7 +57,7 @@ if HAS_ROS:  # before a message type is imported: it looks once whether to check
     os.environ.setdefault("AMENT_PREFIX_PATH", sys.prefix)
     os.environ |= {
         "ROS_DOMAIN_ID": str(DOMAIN),
-        "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST",
+        "ROS_AUTOMATIC_DISCOVERY_RANGE": "SUBNET",  # of the loopback, by the profile
         "ROS_PYTHON_CHECK_FIELDS": "1",
         "ROS_HOME": HOME.name,
         "FASTDDS_DEFAULT_PROFILES_FILE": str(PROFILE),

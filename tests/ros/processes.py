@@ -46,6 +46,11 @@ class Process:
         return self.popen.wait(timeout)
 
 
+def shares_memory(pid: int) -> bool:
+    """Whether a process talks DDS through shared memory, where one that is killed holds up all that talk to it."""
+    return "/dev/shm/fastdds" in Path(f"/proc/{pid}/maps").read_text()
+
+
 def wait_until(condition: Callable[[], object], timeout: float, what: str) -> None:
     """Poll until it holds; fail the test where it does not in time."""
     deadline = time.monotonic() + timeout
@@ -62,7 +67,7 @@ def executable_path(package: str, executable: str) -> Path:
     return Path(get_package_prefix(package)) / "lib" / package / executable
 
 
-def _die_with_us() -> None:
+def die_with_us() -> None:
     """Even where the tests are killed, no process stays."""
     ctypes.CDLL(None).prctl(DIE_WITH_PARENT, signal.SIGKILL)
 
@@ -88,7 +93,7 @@ class Launcher:
         command += [word for old, new in renames.items() if new for word in ("-r", f"{old}:={new}")]
         with log.open("wb") as output:
             popen = subprocess.Popen(
-                command, stdout=output, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, preexec_fn=_die_with_us
+                command, stdout=output, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, preexec_fn=die_with_us
             )
         self.processes.append(Process(label, popen, log))
         return self.processes[-1]

@@ -23,7 +23,7 @@ from std_msgs.msg import Bool, String
 
 from pgx_core.serving.modes import PAUSE
 
-from .processes import wait_until
+from .processes import shares_memory, wait_until
 from .system import EVENTS, INPUTS, SCHEDULING, STATUS, TICK, TIMEOUT, VELOCITY_LIMIT, System, running_system, seconds
 
 DEFAULTS = {row.name: row.default for row in SERVER_ROWS}
@@ -252,6 +252,12 @@ def test_a_silent_stop_button_stops_the_robot_in_time(system: System) -> None:
 def _press_nothing(system: System, ended: threading.Event) -> None:
     while not ended.wait(TICK):
         system.stop_button.publish(Bool(data=False))
+
+
+def test_nobody_waits_for_a_listener_that_was_killed(system: System) -> None:
+    go_on(system)
+    for process in (system.sim, system.server, system.watchdog):
+        assert not shares_memory(process.popen.pid), process.name
 
 
 def takeover(system: System, dead_since: float) -> float:

@@ -16,7 +16,7 @@ import pytest
 from rcl_interfaces.srv import GetParameters
 from std_msgs.msg import String
 
-from .processes import Process, wait_until
+from .processes import Process, shares_memory, wait_until
 from .recorder import Recorder
 
 if importlib.util.find_spec("launch_ros") is None:
@@ -81,11 +81,13 @@ def test_the_simulated_robot_is_served(launch, recorder: Recorder, runner_bundle
     wait_until(lambda: heard and heard[-1].message.data == "calm/walk", 5.0, "the objective to be pursued")
 
 
-def test_a_real_robot_gets_server_and_watchdog(launch, recorder: Recorder) -> None:
+def test_a_real_robot_gets_server_and_watchdog(launch, recorder: Recorder, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("FASTDDS_DEFAULT_PROFILES_FILE")  # as on a robot
     process = launch("robot.launch.py")
     process.wait_for("activation refused: the e-stop is silent", 40.0)
     wait_until(lambda: {"/policy_server", "/watchdog"} <= nodes(recorder), 10.0, "both nodes")
     assert "/pgx_sim" not in nodes(recorder)
+    assert not any(shares_memory(child.pid) for child in psutil.Process(process.popen.pid).children(recursive=True))
     assert parameters(recorder, "/policy_server", "use_sim_time", "estop_timeout_s") == [False, 0.5]
 
 

@@ -16,6 +16,7 @@ import pytest
 pytest.importorskip("pgx_msgs", reason="pgx_msgs is not built: it needs a C++ compiler")
 from std_msgs.msg import String
 
+from .processes import die_with_us
 from .system import EVENTS, OBJECTIVES, RATE, TICK, VELOCITY_LIMIT, System, running_system
 
 SWITCHES = 1000
@@ -35,7 +36,7 @@ def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
 @pytest.fixture
 def busy() -> Iterator[None]:
     """A process that takes all the time of a core it gets."""
-    hog = subprocess.Popen([sys.executable, "-c", HOG])
+    hog = subprocess.Popen([sys.executable, "-c", HOG], preexec_fn=die_with_us)
     yield
     hog.kill()
     hog.wait()

@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from .processes import Process, wait_until
+from .processes import Process, shares_memory, wait_until
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 PGX = (sys.executable, "-m", "pgx_core.cli")
@@ -54,11 +54,15 @@ def line(text: str) -> str:
     return only
 
 
-def test_start_switch_and_stop_on_ctrl_c(up: Callable[..., Process], runner_bundle: Path) -> None:
+def test_start_switch_and_stop_on_ctrl_c(
+    up: Callable[..., Process], runner_bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("FASTDDS_DEFAULT_PROFILES_FILE")  # it brings its own
     process = up("--objective", "walk")
     process.wait_for("RUN       walk by calm", 30.0)
     running = children(process)
     assert len(running) == 3, "robot, server, watchdog"
+    assert not any(shares_memory(child.pid) for child in running)
     switched = pgx("objective", "run")
     assert (switched.returncode, line(switched.stdout)) == (0, "run by quick")
     process.wait_for("run by quick")

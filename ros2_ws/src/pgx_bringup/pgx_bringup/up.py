@@ -68,7 +68,7 @@ def serving(config: UpConfig) -> Iterator[tuple[Stack, Node, rclpy.executors.Exe
         logs = Path(exits.enter_context(tempfile.TemporaryDirectory(prefix="pgx_up_")))
         os.environ.setdefault("ROS_LOG_DIR", str(logs))
         profile = share("pgx_sim") / "config" / "fastdds.xml"
-        if profile.is_file():  # processes that start together find each other sooner
+        if profile.is_file():  # by the loopback alone, and not by shared memory: the file says why
             os.environ.setdefault("FASTDDS_DEFAULT_PROFILES_FILE", str(profile))
         rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
         exits.callback(rclpy.shutdown)
