@@ -72,7 +72,7 @@ def main(
         speeds += sweep(SUITES[name], warp, worlds, peaks, seconds)
         speeds += sweep(SUITES[name], host, tuple(w for w in worlds if w <= HOST_WORLDS), peaks, seconds)
     figures: dict[str, object] = machine(where, threads) | {"peaks": asdict(peaks)}
-    figures |= measure_features(where, samples, seconds) | measure_surrogate(seconds)
+    figures |= measure_features(where, samples, seconds) | measure_surrogate(where, seconds)
     if pipeline_worlds:
         figures |= measure_pipeline(pipeline_suite, warp, pipeline_worlds)
     save(out, figures, speeds)

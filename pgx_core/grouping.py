@@ -69,10 +69,10 @@ def group_objectives(policy: nn.Module, transitions: Transitions, config: Groupi
     config = config or GroupingConfig()
     check_grouping(config, len(transitions.names))
     features = compute_features(policy, transitions, config.features).features
-    subsets = sample_subsets(len(transitions.names), config.subsets)
+    subsets, device = sample_subsets(len(transitions.names), config.subsets), next(policy.parameters()).device
     fitted = split_episodes(features, config.surrogate.held_out, config.surrogate.seed)
-    solution = solve_subsets(features, subsets, fitted, config.surrogate)
-    scores = score_subsets(features, subsets, solution, ~fitted, config.surrogate.blocks)
+    solution = solve_subsets(features, subsets, fitted, config.surrogate, device)
+    scores = score_subsets(features, subsets, solution, ~fitted, config.surrogate.blocks, device)
     return cluster(affinity_of(features, scores, config.affinity), config.clustering).partition
 
 

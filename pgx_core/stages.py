@@ -101,7 +101,7 @@ def surrogate(run: Run) -> None:
     subsets = sample_subsets(len(found.names), _seeded(grouping.subsets, run))
     settings = _seeded(grouping.surrogate, run)
     fitted = split_episodes(found, settings.held_out, settings.seed)
-    solution = solve_subsets(found, subsets, fitted, settings)
+    solution = solve_subsets(found, subsets, fitted, settings, run.device)
     meta_population = run.population("meta")
     policy = meta_population.policy(0).to(run.device)
     if run.config.subset_scores == "rollout":
@@ -110,7 +110,7 @@ def surrogate(run: Run) -> None:
             meta_population, steps, subsets, run.suite, run.config.evaluation, run.config.training.simulation
         )
     else:
-        scores = score_subsets(found, subsets, solution, ~fitted, settings.blocks)
+        scores = score_subsets(found, subsets, solution, ~fitted, settings.blocks, run.device)
     compared = _sample(load_record(Transitions, run.path("transitions.npz")), TAYLOR_TRANSITIONS, run.config.seed)
     residuals = taylor_residuals(policy, basis, solution, compared, TAYLOR_LENGTHS)
     save_record(run.path("taylor.npz"), residuals)

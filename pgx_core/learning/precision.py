@@ -4,7 +4,7 @@
   An action is then off by less than a hundredth of the least exploration noise (tests/gradients/test_precision.py).
 - Features, parameter steps and residuals: full float32, torch's default, and moments summed in float64. The predicted
   margins are then off by 1e-7, with TF32 they would be by 4e-4 (the same test).
-- The surrogate, on the host: float32 data, float64 steps and sums.
+- The surrogate: float32 data and products, float64 steps, sums and scores.
 No bfloat16: the networks are so small that products are no bottleneck.
 """
 

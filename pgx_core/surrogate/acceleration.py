@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import numpy as np
+import torch
 from jaxtyping import Bool, Float
+from torch import Tensor
 
 DEPTH = 6  # past moves that are combined
 
@@ -11,16 +12,16 @@ DEPTH = 6  # past moves that are combined
 class Anderson:
     """Extrapolates m independent sequences x -> T(x) from their last few moves."""
 
-    def __init__(self, shape: tuple[int, int]) -> None:
-        m, r = shape
-        self._points = np.zeros((m, DEPTH, r))  # differences of x
-        self._moves = np.zeros((m, DEPTH, r))  # differences of T(x) - x
-        self._last: tuple[np.ndarray, np.ndarray] | None = None
+    def __init__(self, like: Float[Tensor, "m r"]) -> None:
+        m, r = like.shape
+        self._points = like.new_zeros((m, DEPTH, r))  # differences of x
+        self._moves = like.new_zeros((m, DEPTH, r))  # differences of T(x) - x
+        self._last: tuple[Tensor, Tensor] | None = None
         self._count = 0
 
     def extrapolate(
-        self, point: Float[np.ndarray, "m r"], target: Float[np.ndarray, "m r"], misled: Bool[np.ndarray, "m"]
-    ) -> Float[np.ndarray, "m r"]:
+        self, point: Float[Tensor, "m r"], target: Float[Tensor, "m r"], misled: Bool[Tensor, "m"]
+    ) -> Float[Tensor, "m r"]:
         """The next x, given x and T(x). Misled sequences drop their past and take the plain step."""
         move = target - point
         if self._last is not None:
@@ -30,9 +31,8 @@ class Anderson:
         self._last = point, move
         self._points[misled] = self._moves[misled] = 0.0
         # Least squares over the past moves; the small diagonal lets an empty past give zeros.
-        normal = self._moves @ self._moves.transpose(0, 2, 1)
-        scale = np.trace(normal, axis1=1, axis2=2)[:, None, None] + np.finfo(np.float64).tiny
-        normal = normal / scale + 1e-12 * np.eye(DEPTH)
-        mix = np.linalg.solve(normal, self._moves @ move[:, :, None] / scale)
-        extrapolated: np.ndarray = target - ((self._points + self._moves).transpose(0, 2, 1) @ mix)[:, :, 0]
-        return extrapolated
+        normal = self._moves @ self._moves.mT
+        scale = normal.diagonal(dim1=1, dim2=2).sum(1)[:, None, None] + torch.finfo(normal.dtype).tiny
+        normal = normal / scale + 1e-12 * torch.eye(DEPTH).to(normal)
+        mix: Tensor = torch.linalg.solve(normal, self._moves @ move[:, :, None] / scale)
+        return target - ((self._points + self._moves).mT @ mix)[:, :, 0]

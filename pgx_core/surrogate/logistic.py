@@ -8,7 +8,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from jaxtyping import Bool, Float
+from torch import Tensor
+from torch.nn import functional
 
 from pgx_core.errors import ConfigError
 from pgx_core.types import Features
@@ -21,61 +24,63 @@ class PooledLogistic:
     The data keep the precision of the coordinates; steps and results are float64.
     """
 
-    signed: tuple[Float[np.ndarray, "_ r"], ...]  # y_t x_t, per objective
-    weights: tuple[Float[np.ndarray, "_"], ...]  # w_t, per objective
-    shares: Float[np.ndarray, "m n"]  # 1/|S| where i is in S, else 0
+    signed: tuple[Float[Tensor, "_ r"], ...]  # y_t x_t, per objective
+    weights: tuple[Float[Tensor, "_"], ...]  # w_t, per objective
+    shares: Float[Tensor, "m n"]  # 1/|S| where i is in S, else 0
 
-    def losses(self, steps: Float[np.ndarray, "m r"]) -> Float[np.ndarray, "m"]:
+    def losses(self, steps: Float[Tensor, "m r"]) -> Float[Tensor, "m"]:
         """L_S at each subset's own step."""
-        losses = np.zeros(len(steps))
+        losses = steps.new_zeros(len(steps))
         for signed, weights, share in zip(self.signed, self.weights, self.shares.T, strict=True):
-            members = np.flatnonzero(share)
-            margins = signed @ steps[members].T.astype(signed.dtype)
+            members = share.nonzero()[:, 0]
+            margins = signed @ steps[members].T.to(signed)
             losses[members] += share[members] * (weights @ softplus(-margins))
         return losses
 
-    def gradients(self, steps: Float[np.ndarray, "m r"], wanted: Bool[np.ndarray, "m"]) -> Float[np.ndarray, "m r"]:
+    def gradients(self, steps: Float[Tensor, "m r"], wanted: Bool[Tensor, "m"]) -> Float[Tensor, "m r"]:
         """Gradient of L_S at each wanted subset's own step, else 0: two matrix products per objective."""
-        gradients = np.zeros_like(steps)
+        gradients = torch.zeros_like(steps)
         for signed, weights, share in zip(self.signed, self.weights, self.shares.T, strict=True):
-            members = np.flatnonzero((share > 0.0) & wanted)
-            pulls = np.tanh(signed @ (0.5 * steps[members]).T.astype(signed.dtype))
-            pulls -= 1.0
-            pulls *= 0.5 * weights[:, None]  # -w sigmoid(-margin)
-            gradients[members] += share[members, None] * (pulls.T @ signed)
+            members = (share * wanted).nonzero()[:, 0]
+            pulls = torch.sigmoid(signed @ -steps[members].T.to(signed)).mul_(weights[:, None])
+            gradients[members] -= share[members, None] * (pulls.T @ signed)
         return gradients
 
-    def slopes(self) -> Float[np.ndarray, "m r"]:
+    def slopes(self) -> Float[Tensor, "m r"]:
         """Gradient of L_S at no step."""
-        pulls = np.stack([-0.5 * weights @ signed for signed, weights in zip(self.signed, self.weights, strict=True)])
-        slopes: np.ndarray = self.shares @ pulls
-        return slopes
+        pulls = torch.stack(
+            [-0.5 * weights @ signed for signed, weights in zip(self.signed, self.weights, strict=True)]
+        )
+        return self.shares @ pulls.to(self.shares)
 
-    def curvature_bound(self, share: Float[np.ndarray, "n"]) -> Float[np.ndarray, "r r"]:
+    def curvature_bound(self, share: Float[Tensor, "n"]) -> Float[Tensor, "r r"]:
         """sum_i share_i X_i^T W_i X_i / 4: at least the Hessian of that mix everywhere (Boehning & Lindsay 1988)."""
-        bound = np.zeros(2 * self.signed[0].shape[1:])
+        bound = share.new_zeros(2 * self.signed[0].shape[1:])
         for signed, weights, part in zip(self.signed, self.weights, share, strict=True):
             if part > 0.0:
-                scaled = signed * np.sqrt(0.25 * part * weights).astype(signed.dtype)[:, None]
+                scaled = signed * torch.sqrt(0.25 * part * weights).to(signed)[:, None]
                 bound += scaled.T @ scaled
         return bound
 
-    def curvatures(self, axes: Float[np.ndarray, "r k"]) -> Float[np.ndarray, "n k"]:
+    def curvatures(self, axes: Float[Tensor, "r k"]) -> Float[Tensor, "n k"]:
         """The diagonal of each objective's bound in the given axes."""
         data = zip(self.signed, self.weights, strict=True)
-        return np.stack([0.25 * weights @ np.square(signed @ axes.astype(signed.dtype)) for signed, weights in data])
+        bounds = [0.25 * weights @ torch.square(signed @ axes.to(signed)) for signed, weights in data]
+        return torch.stack(bounds).to(axes)
 
 
-def softplus(values: np.ndarray) -> np.ndarray:
-    """log(1 + exp(value)) without overflow; several times faster than `logaddexp`."""
-    result: np.ndarray = np.maximum(values, 0.0) + np.log(1.0 + np.exp(-np.abs(values)))
-    return result
+def softplus(values: Tensor) -> Tensor:
+    """log(1 + exp(value)), exact to the last digit also where it is all but the value."""
+    return functional.softplus(values, threshold=40.0)
 
 
 def pooled_logistic(
-    features: Features, subsets: Bool[np.ndarray, "m n"], chosen: Bool[np.ndarray, "N"]
+    features: Features,
+    subsets: Bool[np.ndarray, "m n"],
+    chosen: Bool[np.ndarray, "N"],
+    device: torch.device | str = "cpu",
 ) -> PooledLogistic:
-    """The regressions of all subsets on the chosen transitions.
+    """The regressions of all subsets on the chosen transitions, on a device of torch's.
 
     Raises:
         ConfigError: a subset is empty, or an objective in use has no chosen transition with an advantage.
@@ -89,9 +94,9 @@ def pooled_logistic(
                 f"surrogate: expected advantages other than 0 for objective '{name}', got none; collect more episodes"
             )
     return PooledLogistic(
-        signed=tuple(signed for signed, _ in blocks),
-        weights=tuple(weights for _, weights in blocks),
-        shares=subsets / subsets.sum(1, keepdims=True),
+        signed=tuple(torch.from_numpy(signed).to(device) for signed, _ in blocks),
+        weights=tuple(torch.from_numpy(weights).to(device) for _, weights in blocks),
+        shares=torch.from_numpy(subsets / subsets.sum(1, keepdims=True)).to(device),
     )
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
+import torch
 from jaxtyping import Bool, Float
 
 from pgx_core.errors import ConfigError
@@ -17,6 +20,7 @@ def score_subsets(
     solution: SurrogateSolution,
     held_out: Bool[np.ndarray, "N"],
     n_blocks: int,
+    device: torch.device | str = "cpu",
 ) -> SubsetScores:
     """f_i(S): the decrease of objective i's held-out loss, sum_t w_t (log 2 - log(1 + exp(-y_t x_t.z_S))).
 
@@ -29,6 +33,7 @@ def score_subsets(
         solution: the step of each subset.
         held_out: the transitions to score on.
         n_blocks: blocks wanted, >= 2; fewer where an objective has fewer held-out episodes.
+        device: of torch's, where to compute.
 
     Raises:
         ConfigError: an objective has fewer than two held-out episodes, or none with an advantage.
@@ -39,18 +44,22 @@ def score_subsets(
         members = np.flatnonzero(subsets[:, objective])
         if len(members):
             own = held_out & (features.objectives == objective)
-            blocks[members, objective] = _block_scores(features, own, solution.steps[members], n_blocks)
+            blocks[members, objective] = _block_scores(features, own, solution.steps[members], n_blocks, device)
     return SubsetScores(subsets, blocks.mean(-1), blocks, features.names, evaluation="surrogate")
 
 
 def _block_scores(
-    features: Features, own: np.ndarray, steps: Float[np.ndarray, "k r"], n_blocks: int
+    features: Features, own: np.ndarray, steps: Float[np.ndarray, "k r"], n_blocks: int, device: torch.device | str
 ) -> Float[np.ndarray, "k E"]:
     weights = features.weights[own] / features.weights[own].sum()
     block = episode_blocks(features.episodes[own], weights, n_blocks)
-    margins = features.labels[own, None] * (features.coordinates[own] @ steps.T)
-    gains = n_blocks * weights[:, None] * (np.log(2.0) - softplus(-margins))
-    scores: np.ndarray = gains.T @ (block[:, None] == np.arange(n_blocks))
+    shares = n_blocks * weights[:, None] * (block[:, None] == np.arange(n_blocks))
+    coordinates, labels, adapted, parts = (
+        torch.from_numpy(part).to(device, torch.float64)
+        for part in (features.coordinates[own], features.labels[own, None], steps, shares)
+    )
+    gains = math.log(2.0) - softplus(-labels * (coordinates @ adapted.T))
+    scores: np.ndarray = (gains.T @ parts).numpy(force=True)
     return scores
 
 

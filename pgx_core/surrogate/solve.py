@@ -10,8 +10,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
-import scipy.linalg
+import torch
 from jaxtyping import Bool, Float
+from torch import Tensor
 
 from pgx_core.errors import ConfigError
 from pgx_core.surrogate.acceleration import Anderson
@@ -49,7 +50,11 @@ def _require(condition: bool, expected: str, came: object) -> None:
 
 
 def solve_subsets(
-    features: Features, subsets: Bool[np.ndarray, "m n"], fitted: Bool[np.ndarray, "N"], config: SurrogateConfig
+    features: Features,
+    subsets: Bool[np.ndarray, "m n"],
+    fitted: Bool[np.ndarray, "N"],
+    config: SurrogateConfig,
+    device: torch.device | str = "cpu",
 ) -> SurrogateSolution:
     """The predicted adaptation to each subset, every objective in it weighing the same.
 
@@ -58,11 +63,12 @@ def solve_subsets(
         subsets: which objectives each subset holds.
         fitted: the transitions to fit; the others are held out.
         config: radius, ridge and tolerance.
+        device: of torch's, where to compute.
 
     Raises:
         ConfigError: the tolerance was not reached, or a subset has nothing to fit.
     """
-    problem = pooled_logistic(features, subsets, fitted)
+    problem = pooled_logistic(features, subsets, fitted, device)
     radius = config.trust_radius * features.parameter_norm / features.step_length
     steps, ridge, finished = _minimise_in_ball(
         problem, _shared_model(problem), radius, config, min(SHARED_ITERATIONS, config.max_iterations)
@@ -72,16 +78,17 @@ def solve_subsets(
         steps[~finished], ridge[~finished], converged = _minimise_in_ball(
             rest, _own_models(rest), radius, config, config.max_iterations
         )
-        if not converged.all():
+        short = int((~converged).sum())
+        if short:
             raise ConfigError(
-                f"surrogate: expected convergence in {config.max_iterations} iterations, got {(~converged).sum()} of "
-                f"{len(ridge)} subsets short of it; raise ridge, tolerance or max_iterations"
+                f"surrogate: expected convergence in {config.max_iterations} iterations, got {short} of {len(ridge)} "
+                f"subsets short of it; raise ridge, tolerance or max_iterations"
             )
     return SurrogateSolution(
-        steps=steps,
-        ridge=ridge,
-        losses=problem.losses(steps),
-        relative_lengths=np.linalg.norm(steps, axis=1) * features.step_length / features.parameter_norm,
+        steps=steps.numpy(force=True),
+        ridge=ridge.numpy(force=True),
+        losses=problem.losses(steps).numpy(force=True),
+        relative_lengths=steps.norm(dim=1).numpy(force=True) * features.step_length / features.parameter_norm,
     )
 
 
@@ -89,24 +96,24 @@ def solve_subsets(
 class _Model:
     """A curvature for every subset's loss: diagonal in some orthonormal axes, and the same in all other directions."""
 
-    axes: Float[np.ndarray, "#m r k"]  # in columns
-    curvature: Float[np.ndarray, "m k"]
-    rest: Float[np.ndarray, "m"]
+    axes: Float[Tensor, "#m r k"]  # in columns
+    curvature: Float[Tensor, "m k"]
+    rest: Float[Tensor, "m"]
 
     def minimise(
-        self, point: Float[np.ndarray, "m r"], slope: Float[np.ndarray, "m r"], radius: float, smallest: float
-    ) -> tuple[Float[np.ndarray, "m r"], Float[np.ndarray, "m"]]:
+        self, point: Float[Tensor, "m r"], slope: Float[Tensor, "m r"], radius: float, smallest: float
+    ) -> tuple[Float[Tensor, "m r"], Float[Tensor, "m"]]:
         """(z, ridge): where the loss would be least in the ball, from its slope at a point and this curvature."""
         inside, rest = _rotate(point, self.axes), self.rest[:, None]
         slope_inside = _rotate(slope, self.axes)
         outside = rest * point - slope - self._back(rest * inside - slope_inside)
         # The pull outside the axes meets one curvature, so its length is one more coordinate.
-        pull = np.column_stack([self.curvature * inside - slope_inside, np.linalg.norm(outside, axis=1)])
-        steps, ridge = _minimise_model(np.column_stack([self.curvature, self.rest]), pull, radius, smallest)
+        pull = torch.column_stack([self.curvature * inside - slope_inside, outside.norm(dim=1)])
+        steps, ridge = _minimise_model(torch.column_stack([self.curvature, self.rest]), pull, radius, smallest)
         return self._back(steps[:, :-1]) + outside / (self.rest + ridge)[:, None], ridge
 
-    def _back(self, coordinates: Float[np.ndarray, "m k"]) -> Float[np.ndarray, "m r"]:
-        return _rotate(coordinates, self.axes.swapaxes(1, 2))
+    def _back(self, coordinates: Float[Tensor, "m k"]) -> Float[Tensor, "m r"]:
+        return _rotate(coordinates, self.axes.mT)
 
 
 def _shared_model(problem: PooledLogistic) -> _Model:
@@ -116,7 +123,7 @@ def _shared_model(problem: PooledLogistic) -> _Model:
     near enough for acceleration to finish within ten iterations on policy gradients.
     """
     n = problem.shares.shape[1]
-    _, axes = _leading_axes(problem.curvature_bound(np.full(n, 1.0 / n)))
+    _, axes = _leading_axes(problem.curvature_bound(problem.shares.new_full((n,), 1.0 / n)))
     curvature = problem.shares @ problem.curvatures(axes)
     return _Model(axes[None], curvature, curvature[:, 0])
 
@@ -124,36 +131,35 @@ def _shared_model(problem: PooledLogistic) -> _Model:
 def _own_models(problem: PooledLogistic) -> _Model:
     """Each subset's own bound in its own axes: with it every step lowers the loss, however odd the features."""
     found = [_leading_axes(problem.curvature_bound(share)) for share in problem.shares]
-    curvature = np.stack([values for values, _ in found])
+    curvature = torch.stack([values for values, _ in found])
     # No direction outside the leading axes has more curvature than the least of theirs.
-    return _Model(np.stack([axes for _, axes in found]), curvature, curvature[:, 0])
+    return _Model(torch.stack([axes for _, axes in found]), curvature, curvature[:, 0])
 
 
-def _leading_axes(bound: Float[np.ndarray, "r r"]) -> tuple[Float[np.ndarray, "k"], Float[np.ndarray, "r k"]]:
+def _leading_axes(bound: Float[Tensor, "r r"]) -> tuple[Float[Tensor, "k"], Float[Tensor, "r k"]]:
     """The largest eigenvalues, ascending, and their eigenvectors in columns."""
-    last = len(bound) - 1
-    values, axes = scipy.linalg.eigh(bound, subset_by_index=(max(0, last + 1 - AXES), last))
-    return np.maximum(values, 0.0), axes
+    values, axes = torch.linalg.eigh(bound)
+    return values[-AXES:].clamp_min(0.0), axes[:, -AXES:]
 
 
 def _minimise_in_ball(
     problem: PooledLogistic, model: _Model, radius: float, config: SurrogateConfig, max_iterations: int
-) -> tuple[Float[np.ndarray, "m r"], Float[np.ndarray, "m"], Bool[np.ndarray, "m"]]:
+) -> tuple[Float[Tensor, "m r"], Float[Tensor, "m"], Bool[Tensor, "m"]]:
     """(steps, ridge, which have converged) by minimising the model at each point, with Anderson acceleration.
 
     A subset that has converged is left alone, so its last step is the one that met the tolerance.
     """
     start = problem.slopes()
-    goal = config.tolerance * np.linalg.norm(start, axis=1)
-    point, ridge = model.minimise(np.zeros_like(start), start, radius, config.ridge)
-    target, last = point, np.full(len(start), np.inf)
-    unfinished, anderson = np.ones(len(start), dtype=bool), Anderson(start.shape)
+    goal = config.tolerance * start.norm(dim=1)
+    point, ridge = model.minimise(torch.zeros_like(start), start, radius, config.ridge)
+    target, last = point, torch.full_like(goal, torch.inf)
+    unfinished, anderson = torch.ones_like(goal, dtype=torch.bool), Anderson(start)
     for _ in range(max_iterations):
         slope = problem.gradients(point, unfinished)
         new_target, new_ridge = model.minimise(point, slope, radius, config.ridge)
-        ridge = np.where(unfinished, new_ridge, ridge)
-        target = np.where(unfinished[:, None], new_target, target)
-        residual = np.linalg.norm(slope + ridge[:, None] * point, axis=1)
+        ridge = torch.where(unfinished, new_ridge, ridge)
+        target = torch.where(unfinished[:, None], new_target, target)
+        residual = (slope + ridge[:, None] * point).norm(dim=1)
         unfinished &= residual > goal
         if not unfinished.any():
             break
@@ -161,26 +167,25 @@ def _minimise_in_ball(
     return target, ridge, ~unfinished
 
 
-def _rotate(vectors: Float[np.ndarray, "m a"], axes: Float[np.ndarray, "#m a b"]) -> Float[np.ndarray, "m b"]:
-    rotated: np.ndarray = vectors @ axes[0] if len(axes) == 1 else (vectors[:, None] @ axes)[:, 0]
-    return rotated
+def _rotate(vectors: Float[Tensor, "m a"], axes: Float[Tensor, "#m a b"]) -> Float[Tensor, "m b"]:
+    return vectors @ axes[0] if len(axes) == 1 else (vectors[:, None] @ axes)[:, 0]
 
 
 def _minimise_model(
-    curvature: Float[np.ndarray, "m r"], pull: Float[np.ndarray, "m r"], radius: float, smallest: float
-) -> tuple[Float[np.ndarray, "m r"], Float[np.ndarray, "m"]]:
+    curvature: Float[Tensor, "m r"], pull: Float[Tensor, "m r"], radius: float, smallest: float
+) -> tuple[Float[Tensor, "m r"], Float[Tensor, "m"]]:
     """(z, ridge): the minimiser of z.(curvature z)/2 - pull.z + smallest/2 |z|^2 in the ball.
 
     z = pull / (curvature + ridge). Newton's method on 1/|z| = 1/R rises monotonically to the ridge that puts z
     on the sphere (More & Sorensen 1983).
     """
-    ridge = np.full(len(pull), smallest)
+    ridge = pull.new_full((len(pull),), smallest)
     for _ in range(100):
         steps = pull / (curvature + ridge[:, None])
-        lengths = np.linalg.norm(steps, axis=1)
+        lengths = steps.norm(dim=1)
         outside = lengths > radius * (1.0 + 1e-13)
         if not outside.any():
             break
-        excess, squares = lengths[outside] / radius - 1.0, np.square(steps[outside])
+        excess, squares = lengths[outside] / radius - 1.0, torch.square(steps[outside])
         ridge[outside] += excess * squares.sum(1) / (squares / (curvature[outside] + ridge[outside, None])).sum(1)
     return steps, ridge

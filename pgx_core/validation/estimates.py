@@ -15,7 +15,6 @@ from pgx_core.surrogate.scores import score_subsets
 from pgx_core.surrogate.solve import solve_subsets
 from pgx_core.surrogate.split import split_episodes
 from pgx_core.types import Features, Partition, SubsetScores, Transitions, load_record
-from pgx_core.validation.flops import Tally, counted
 from pgx_core.validation.validation import Validation, seeded_grouping
 
 Mode = Literal["gram", "projection"]
@@ -37,23 +36,21 @@ def estimate(validation: Validation, mode: Mode) -> tuple[SubsetScores, Effort]:
     """
     run, settings = validation.run, seeded_grouping(validation.run)
     transitions = load_record(Transitions, run.path("transitions.npz"))
-    policy, began, tally = run.population("meta").policy(0), time.monotonic(), Tally()
+    policy, began = run.population("meta").policy(0).to(run.device), time.monotonic()
     same = mode == settings.features.mode
     config = settings.features if same else replace(settings.features, mode=mode, dimensions=None)
     with FlopCounterMode(display=False) as counter:
-        features = compute_features(policy, transitions, config).features
-    watched = replace(features, coordinates=counted(features.coordinates, tally))
-    scores = score_with(watched, validation)
-    return scores, Effort(time.monotonic() - began, int(counter.get_total_flops()) + tally.flops)
+        scores = score_with(compute_features(policy, transitions, config).features, validation)
+    return scores, Effort(time.monotonic() - began, int(counter.get_total_flops()))
 
 
 def score_with(features: Features, validation: Validation) -> SubsetScores:
     """The surrogate's f(S) of every subset from these features."""
     settings = seeded_grouping(validation.run).surrogate
-    subsets = validation.subsets
+    subsets, device = validation.subsets, validation.run.device
     fitted = split_episodes(features, settings.held_out, settings.seed)
-    solution = solve_subsets(features, subsets, fitted, settings)
-    return score_subsets(features, subsets, solution, ~fitted, settings.blocks)
+    solution = solve_subsets(features, subsets, fitted, settings, device)
+    return score_subsets(features, subsets, solution, ~fitted, settings.blocks, device)
 
 
 def groups_of(scores: SubsetScores, validation: Validation, k: int | Literal["auto"]) -> Partition:

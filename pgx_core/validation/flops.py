@@ -1,4 +1,4 @@
-"""Floating-point operations of matrix products: analytic for networks, counted as it runs for numpy.
+"""Floating-point operations of a network's matrix products.
 
 A product of an a x b and a b x c matrix is 2abc operations. Everything else (activations, physics, eigenvectors)
 is small beside the products or not a matter of operations; the seconds include it.
@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
-import numpy as np
 from torch import Tensor, nn
 
 from pgx_core.learning.network import Population
@@ -58,39 +56,3 @@ def _weights(stacked: nn.Module) -> Matrices:
     matrices: list[Tensor] = [p for p in stacked.parameters() if p.ndim >= 3 and p.shape[-2] > 1]
     shapes = [(int(p.shape[-2]), int(p.shape[-1]), math.prod(p.shape[1:-2])) for p in matrices]
     return [(inputs, outputs) for inputs, outputs, count in shapes for _ in range(count)]
-
-
-class Tally:
-    """Operations counted so far."""
-
-    flops = 0
-
-
-class CountedArray(np.ndarray):
-    """An array that adds the operations of every `@` with it, or with anything computed from it, to a tally."""
-
-    tally: Tally | None
-
-    def __array_finalize__(self, source: Any) -> None:
-        self.tally = getattr(source, "tally", None)
-
-    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, out: Any = (), **options: Any) -> Any:
-        """Do what a plain array would; note the size of a product."""
-        if out:
-            options["out"] = tuple(_plain(array) for array in out)
-        arrays = [_plain(array) for array in inputs]
-        result = getattr(ufunc, method)(*arrays, **options)
-        if ufunc is np.matmul and self.tally is not None:
-            self.tally.flops += 2 * np.size(result) * arrays[0].shape[-1]
-        return counted(result, self.tally) if isinstance(result, np.ndarray) else result
-
-
-def counted(array: np.ndarray, tally: Tally | None) -> CountedArray:
-    """The array, counting into `tally`."""
-    view = array.view(CountedArray)
-    view.tally = tally
-    return view
-
-
-def _plain(value: Any) -> Any:
-    return value.view(np.ndarray) if isinstance(value, CountedArray) else value

@@ -61,10 +61,8 @@ LAYERS = {
     "learning": layer("types.Transitions errors", "numpy torch jaxtyping"),
     # Rollouts arrive as arguments, so features need a network and nothing that acts or learns.
     "gradients": layer("learning.network types errors", "numpy scipy torch jaxtyping"),
-    # Plain numerics on saved values: no torch, no simulator, testable in milliseconds. Where the worlds are on a GPU,
-    # the surrogate is still numpy on the host: 200 subsets take 0.17 s of one core (benchmarks/results/surrogate.json),
-    # once in a run, so that a second implementation would gain nothing that shows.
-    "surrogate": layer("types errors", "numpy scipy sklearn jaxtyping"),
+    # Numerics on saved values: no network, no simulator, testable in milliseconds.
+    "surrogate": layer("types errors", "numpy torch jaxtyping"),
     "affinity": layer("types errors", "numpy scipy sklearn jaxtyping"),
     "clustering": layer("types errors", "numpy scipy sklearn cvxpy jaxtyping"),
     # The method itself, for any trainer: a policy and its experience in, a partition out.
@@ -199,7 +197,7 @@ def test_the_table_has_no_cycles() -> None:
 @pytest.mark.parametrize(
     ("module", "source"),
     [
-        ("surrogate.solve", "import torch"),
+        ("surrogate.solve", "import mujoco"),
         ("affinity.matrix", "from pgx_core.surrogate.solve import solve"),
         ("clustering.sdp", "from pgx_core import simulation"),
         ("clustering.sdp", "from ..simulation import engine"),
@@ -226,7 +224,7 @@ def test_a_forbidden_import_is_found(module: str, source: str) -> None:
 @pytest.mark.parametrize(
     ("module", "source"),
     [
-        ("surrogate.solve", "import json, numpy.linalg\nfrom scipy.optimize import minimize"),
+        ("surrogate.solve", "import json, numpy.linalg\nfrom torch.linalg import eigh"),
         ("surrogate.solve", "from pgx_core.types import Features\nfrom .lift import lift"),
         ("surrogate.__init__", "from .solve import solve"),
         ("learning.ppo", "from pgx_core.types import Transitions"),
