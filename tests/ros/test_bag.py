@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from std_msgs.msg import String
 
 from . import recording as bag
 from .processes import Launcher, wait_until
-from .recorder import COMMANDS, Heard, Recorder
+from .recorder import COMMANDS, Recorder
 
 if not all(importlib.util.find_spec(package) for package in ("mcap_ros2", "rosbags")):
     pytest.skip("needs mcap-ros2-support and rosbags", allow_module_level=True)
@@ -45,21 +45,20 @@ class Player:
             10.0, "a listening server",
         )  # fmt: skip
 
-    def prime(self, records: Sequence[bag.Record], status: list[Heard]) -> None:
-        """Send the first of each input, the clock before all, until the server reports them.
+    def repeat(self, records: Sequence[bag.Record], done: Callable[[], bool]) -> None:
+        """Send the last of each input, the clock before all, until it is done.
 
         What comes before a subscription knows its publisher is lost; the same again changes nothing.
         """
-        first = {record.topic: record for record in reversed(records) if record.topic in TYPES}
-        told = len(status)
+        last = {record.topic: record for record in records}
 
-        def ready() -> bool:
+        def sent_and_done() -> bool:
             for topic in (bag.CLOCK, *TYPES):
-                self.send(first[topic])
+                self.send(last[topic])
             time.sleep(0.1)
-            return any(heard.message.ages and np.isfinite(heard.message.ages).all() for heard in status[told:])
+            return done()
 
-        wait_until(ready, 15.0, "the server to have heard everything")
+        wait_until(sent_and_done, 15.0, "the server to have heard everything")
 
     def send(self, record: bag.Record) -> None:
         """Publish it."""
@@ -73,15 +72,21 @@ def replay(recorder: Recorder, recording: bag.Recording) -> np.ndarray:
     the wish before it.
     """
     player, metronome = Player(recorder), bag.Metronome(recorder.contract.control_rate)
-    player.prime(recording.records, recorder.heard[STATUS])
-    heard = recorder.heard[COMMANDS]
+    heard, status = recorder.heard[COMMANDS], recorder.heard[STATUS]
+    before = recording.records[: recording.start]
+    for record in before:
+        metronome.hear(record)
+
+    def ready() -> bool:
+        last = status[-1].message if status else PolicyStatus()
+        return bool(last.ages) and np.isfinite(last.ages).all() and bag.stamp_of(last.header.stamp) == metronome.ros
+
+    player.repeat(before, ready)
+    bag.change_state(recorder, Transition.TRANSITION_ACTIVATE)
     first = expected = len(heard)
-    for place, record in enumerate(recording.records):
-        if place == recording.start:
-            recorder.wait_for(STATUS, lambda m: bag.stamp_of(m.header.stamp) == metronome.ros)
-            bag.change_state(recorder, Transition.TRANSITION_ACTIVATE)
+    for record in recording.records[recording.start :]:
         player.send(record)
-        if metronome.hear(record) and place >= recording.start:
+        if metronome.hear(record):
             expected += 1
             wait_until(lambda: len(heard) >= expected, 10.0, f"command {expected - first}")  # noqa: B023
         if expected - first == len(recording.commands):
