@@ -39,11 +39,11 @@ class PooledLogistic:
 
     def gradients(self, steps: Float[Tensor, "m r"], wanted: Bool[Tensor, "m"]) -> Float[Tensor, "m r"]:
         """Gradient of L_S at each wanted subset's own step, else 0: two matrix products per objective."""
-        gradients = torch.zeros_like(steps)
+        gradients, backwards = torch.zeros_like(steps), -steps.to(self.signed[0])
         for signed, weights, share in zip(self.signed, self.weights, self.shares.T, strict=True):
             members = (share * wanted).nonzero()[:, 0]
-            pulls = torch.sigmoid(signed @ -steps[members].T.to(signed)).mul_(weights[:, None])
-            gradients[members] -= share[members, None] * (pulls.T @ signed)
+            pulls = (backwards[members] @ signed.T).sigmoid_().mul_(weights)
+            gradients[members] -= share[members, None] * (pulls @ signed)
         return gradients
 
     def slopes(self) -> Float[Tensor, "m r"]:
@@ -53,20 +53,11 @@ class PooledLogistic:
         )
         return self.shares @ pulls.to(self.shares)
 
-    def curvature_bound(self, share: Float[Tensor, "n"]) -> Float[Tensor, "r r"]:
-        """sum_i share_i X_i^T W_i X_i / 4: at least the Hessian of that mix everywhere (Boehning & Lindsay 1988)."""
-        bound = share.new_zeros(2 * self.signed[0].shape[1:])
-        for signed, weights, part in zip(self.signed, self.weights, share, strict=True):
-            if part > 0.0:
-                scaled = signed * torch.sqrt(0.25 * part * weights).to(signed)[:, None]
-                bound += scaled.T @ scaled
-        return bound
-
-    def curvatures(self, axes: Float[Tensor, "r k"]) -> Float[Tensor, "n k"]:
-        """The diagonal of each objective's bound in the given axes."""
+    def curvature_bounds(self) -> Float[Tensor, "n r r"]:
+        """X_i^T W_i X_i / 4: at least the Hessian of each objective's loss everywhere (Boehning & Lindsay 1988)."""
         data = zip(self.signed, self.weights, strict=True)
-        bounds = [0.25 * weights @ torch.square(signed @ axes.to(signed)) for signed, weights in data]
-        return torch.stack(bounds).to(axes)
+        scaled = [signed * torch.sqrt(0.25 * weights)[:, None] for signed, weights in data]
+        return torch.stack([rows.T @ rows for rows in scaled]).to(self.shares)
 
 
 def softplus(values: Tensor) -> Tensor:
