@@ -22,8 +22,9 @@ from pgx_core.objectives.objective import Suite
 from pgx_core.observation import decode_action
 from pgx_core.pipeline import train
 from pgx_core.run import RunConfig, open_run
+from pgx_core.simulation.engines import make_engine
 from pgx_core.simulation.robot_model import compile_robot
-from pgx_core.simulation.simulation import Simulation, SimulationConfig, make_engine
+from pgx_core.simulation.simulation import Simulation, SimulationConfig
 from pgx_core.surrogate.solve import SurrogateConfig, solve_subsets
 from pgx_core.training.session import TrainingConfig
 from pgx_core.types import Transitions

@@ -12,7 +12,7 @@ import tyro
 from pgx_core.objectives.loading import short_name
 from pgx_core.pipeline import check_stages, train
 from pgx_core.run import RunConfig, open_run
-from pgx_core.simulation.simulation import Backend
+from pgx_core.simulation.engines import Backend
 from pgx_core.stages import summary
 
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass, replace
-from typing import Any, Literal, cast
+from dataclasses import replace
+from typing import Any, cast
 
-import mujoco
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
@@ -14,46 +12,21 @@ from torch import Tensor
 
 from pgx_core.environments.environment import Space
 from pgx_core.errors import require
-from pgx_core.objectives.objective import Physics, Suite
+from pgx_core.objectives.objective import Suite
 from pgx_core.objectives.state import State
 from pgx_core.observation import Readings, decode_action, limit_rate, observe
-from pgx_core.simulation import isaacgym_api
 from pgx_core.simulation.deferred import DeferredCheck
-from pgx_core.simulation.disturbance import Disturbance, combine, draw_physics
+from pgx_core.simulation.disturbance import Disturbance
 from pgx_core.simulation.draws import DeviceDraws, Draws, HostDraws
-from pgx_core.simulation.engine import Engine, FakeEngine
+from pgx_core.simulation.engines import SimulationConfig as SimulationConfig  # users take it from here
+from pgx_core.simulation.engines import make_engine
 from pgx_core.simulation.mujoco_engine import MujocoEngine
-from pgx_core.simulation.robot_model import RobotModel, compile_robot, vary_physics
+from pgx_core.simulation.robot_model import compile_robot
 from pgx_core.simulation.starts import Starts
 from pgx_core.simulation.step import Step, require_numbers
-from pgx_core.simulation.terms import check_finite, evaluate_terms
+from pgx_core.simulation.terms import SharedTerms, check_finite, evaluate_terms
 
-Backend = Literal["mujoco", "fake", "warp", "isaacgym"]
 DIVERGED_SPEED = 1e4  # rad/s or m/s: no robot moves so fast, a broken simulation does
-
-
-@dataclass(frozen=True)
-class SimulationConfig:
-    """Which physics engine steps the worlds."""
-
-    backend: Backend = "mujoco"
-    device: str = "cpu"  # of the warp and isaacgym backends: cpu, cuda or cuda:N
-    threads: int = 2  # CPU threads of the mujoco backend, >= 1
-    contacts: int = 0  # the warp backend has memory for so many per world, on average; 0: enough for most robots
-
-    def __post_init__(self) -> None:
-        require(self.threads >= 1, "simulation.threads", "1 or more", self.threads)
-        require(self.contacts >= 0, "simulation.contacts", "0 or more", self.contacts)
-        known = re.fullmatch(r"cpu|cuda(:\d+)?", self.device) is not None
-        require(known, "simulation.device", "cpu, cuda or cuda:N", self.device)
-        if self.device != "cpu":
-            expected = f"cpu with the {self.backend} backend; warp and isaacgym run on a GPU"
-            require(self.backend in ("warp", "isaacgym"), "simulation.device", expected, self.device)
-
-    @property
-    def resident(self) -> bool:
-        """Worlds live on a device: chance too comes from there, and faults wait for `check`."""
-        return self.backend == "warp" or self.device != "cpu"
 
 
 class Simulation:
@@ -91,6 +64,7 @@ class Simulation:
             for index, objective in enumerate(suite.objectives)
             if (self.objectives == index).any()
         ]
+        self._shared = SharedTerms(suite.objectives)
         self._joint_qpos, self._joint_qvel, self._touches = (
             torch.as_tensor(where, dtype=torch.int64).to(self.device)
             for where in (self.robot.joint_qpos, self.robot.joint_qvel, self.robot.touches)
@@ -252,8 +226,10 @@ class Simulation:
         terminated = torch.zeros(self.n_worlds, dtype=torch.bool, device=self.device)
         time = self._elapsed / self.robot.contract.control_rate
         seen = (time, qpos, qvel, self._action, previous, sensordata, self._touch_time)
+        shared = self._shared.values(self._state(seen, slice(None)))
         for objective, worlds in self._worlds_of:
-            outcome = evaluate_terms(objective, self._state(seen, worlds))
+            known = {term: values[worlds] for term, values in shared.items()}
+            outcome = evaluate_terms(objective, self._state(seen, worlds), known)
             rewards[worlds], scores[worlds], terminated[worlds] = outcome.rewards, outcome.scores, outcome.terminated
         rewards, scores = rewards.masked_fill(diverged, 0.0), scores.masked_fill(diverged, 0.0)
         finite = torch.isfinite(rewards + scores).all()
@@ -286,34 +262,6 @@ class Simulation:
         )
         observations: Tensor = observe(self._seen, readings, lambda blocks: torch.cat(blocks, -1))
         return self._disturbance.disturb(observations) if self._disturbance else observations
-
-
-def make_engine(
-    suite: Suite, robot: RobotModel, objectives: np.ndarray, config: SimulationConfig, seed: int = 0
-) -> Engine:
-    """The physics engine asked for, with each world's own physics; `seed` decides those of a randomised suite."""
-    if config.backend == "fake":
-        return FakeEngine(robot, len(objectives))
-    models = world_models(suite, robot, objectives, seed)
-    if config.backend == "warp":
-        from pgx_core.simulation.warp_engine import WarpEngine, open_device  # an extra: not everyone has it
-
-        return WarpEngine(robot, models, open_device(config.device), config.contacts)
-    if config.backend == "isaacgym":
-        return isaacgym_api.load(robot, models, suite.robot.mjcf, config.device)
-    return MujocoEngine(robot, models, config.threads)
-
-
-def world_models(suite: Suite, robot: RobotModel, objectives: np.ndarray, seed: int) -> list[mujoco.MjModel]:
-    """The model of each world. Worlds of equal physics share one."""
-    drawn = draw_physics(suite.randomization, np.random.default_rng(seed)) if suite.randomization else [Physics()]
-    varied = {
-        (i, k): vary_physics(robot.model, combine(objective.physics, physics))
-        for i, objective in enumerate(suite.objectives)
-        for k, physics in enumerate(drawn[: int((objectives == i).sum())])
-    }
-    turns = [int((objectives[:world] == i).sum()) % len(drawn) for world, i in enumerate(objectives)]
-    return [varied[i, k] for i, k in zip(objectives, turns, strict=True)]
 
 
 def _as_slice(indices: np.ndarray, device: torch.device) -> slice | Tensor:

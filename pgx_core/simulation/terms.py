@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -22,19 +24,68 @@ class Outcome:
     terminated: Bool[Tensor, "B"]
 
 
-def evaluate_terms(objective: Objective, state: State) -> Outcome:
+class SharedTerms:
+    """Terms that never look at the command: of several objectives that have one, its values are computed together.
+
+    Which these are shows when they are called: the command they are given then only tells that it was looked at.
+    """
+
+    def __init__(self, objectives: Sequence[Objective]) -> None:
+        users = Counter(term for objective in objectives for term in (*_terms(objective), objective.terminate))
+        self._terms = [term for term, count in users.items() if term is not None and count > 1]
+
+    def values(self, state: State) -> dict[Term | Condition, Tensor]:
+        """One for each of these worlds, whatever their objectives. A term that fails is left to its objective."""
+        values = {term: value for term in self._terms if (value := _blindly(term, state)) is not None}
+        self._terms = list(values)
+        return values
+
+
+def _blindly(term: Term | Condition, state: State) -> Tensor | None:
+    try:
+        value = term(state, _Unseen())
+    except (_Looked, Exception):
+        return None
+    return value if isinstance(value, Tensor) and value.shape == state.time.shape else None
+
+
+class _Looked(BaseException):
+    """Not an Exception, which a term might catch."""
+
+
+class _Unseen(Mapping[str, float]):
+    def __getitem__(self, name: str) -> float:
+        raise _Looked
+
+    def __iter__(self) -> Iterator[str]:
+        raise _Looked
+
+    def __len__(self) -> int:
+        raise _Looked
+
+
+def evaluate_terms(objective: Objective, state: State, known: Mapping[Term | Condition, Tensor]) -> Outcome:
     """Reward, score and termination of each world.
+
+    Args:
+        objective: whose terms.
+        state: of its worlds.
+        known: values in these worlds of terms that were evaluated already.
 
     Raises:
         SuiteError: a term fails, or returns something other than one value per world.
     """
+
+    def value_of(term: Term | Condition) -> Tensor:
+        return known[term] if term in known else _call(objective, term, state)
+
     # A term that serves twice, say as reward and as score, is computed once.
-    values = {term: _call(objective, term, state) for term in _terms(objective)}
+    values = {term: value_of(term) for term in _terms(objective)}
     rewards = torch.zeros_like(state.time)
     for reward in objective.rewards:
         rewards += reward.weight * values[reward.term]
     scores = values[objective.score_term].to(rewards)
-    over = _call(objective, objective.terminate, state) if objective.terminate else torch.zeros_like(state.time)
+    over = value_of(objective.terminate) if objective.terminate else torch.zeros_like(state.time)
     return Outcome(rewards, scores, over.bool())
 
 

@@ -23,8 +23,8 @@ from pgx_core.learning.ppo import PPOConfig
 from pgx_core.learning.task_network import Network
 from pgx_core.learning.trainer import Iteration, Trainer
 from pgx_core.objectives.environment_suite import AnySuite
+from pgx_core.simulation.engines import Backend, SimulationConfig
 from pgx_core.simulation.make import make_simulation
-from pgx_core.simulation.simulation import Backend, SimulationConfig
 from pgx_core.training.metrics import Metrics, Row
 from pgx_core.training.progress import Progress
 

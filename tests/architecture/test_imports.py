@@ -129,7 +129,7 @@ LAYERS = {
     # One module per command. `verify` reaches serving directly, so that it runs on a robot.
     "commands": layer(
         "pipeline stages results run export.bundle serving objectives.loading validation comparison doctor meta_rl "
-        "training.adaptation files simulation.simulation.Backend errors",
+        "training.adaptation files simulation.engines.Backend errors",
         "torch tyro",
     ),
     # Thin. It loads the one command that is asked for.

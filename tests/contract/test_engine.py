@@ -8,8 +8,8 @@ import torch
 
 from pgx_core.objectives.suites import SIGNS
 from pgx_core.simulation.engine import Engine
+from pgx_core.simulation.engines import make_engine
 from pgx_core.simulation.robot_model import compile_robot
-from pgx_core.simulation.simulation import make_engine
 
 N = 6
 

@@ -9,7 +9,7 @@ import torch
 
 from pgx_core.objectives.suites import SIGNS, TINY
 from pgx_core.observation import Readings, decode_action, limit_rate, observe
-from pgx_core.simulation.simulation import make_engine
+from pgx_core.simulation.engines import make_engine
 
 SHORT = replace(SIGNS, episode_seconds=0.4)
 # Every kind of observation, plain sensors included.

@@ -13,8 +13,9 @@ from pgx_core.objectives.objective import Physics, Randomization, Reset
 from pgx_core.objectives.quadruped import SUITE as QUADRUPED
 from pgx_core.objectives.suites import SIGNS, TINY
 from pgx_core.simulation.disturbance import combine, draw_physics
+from pgx_core.simulation.engines import make_engine
 from pgx_core.simulation.robot_model import compile_robot, vary_physics
-from pgx_core.simulation.simulation import Simulation, SimulationConfig, make_engine
+from pgx_core.simulation.simulation import Simulation, SimulationConfig
 
 N = 40
 

@@ -9,8 +9,9 @@ import torch
 
 from pgx_core.objectives.objective import Physics
 from pgx_core.objectives.suites import SIGNS, SUITES, TINY
+from pgx_core.simulation.engines import make_engine
 from pgx_core.simulation.robot_model import compile_robot, vary_physics
-from pgx_core.simulation.simulation import SimulationConfig, make_engine
+from pgx_core.simulation.simulation import SimulationConfig
 
 HIERARCHY = SUITES["hierarchy"]
 BOX = """\

@@ -120,3 +120,52 @@ def test_a_term_may_return_any_kind_of_number(dtype):
     step = simulate(Objective("mine", (Reward(lambda state, command: torch.ones(3, dtype=dtype), 0.5),)))
     torch.testing.assert_close(step.rewards[6:9], torch.full((3,), 0.5))
     torch.testing.assert_close(step.scores[6:9], torch.ones(3))
+
+
+def test_terms_that_ignore_the_command_are_computed_for_all_worlds_at_once():
+    asked = []
+
+    def blind(state, command):
+        asked.append(("blind", len(state.time)))
+        return state.qvel[:, 0]
+
+    def seeing(state, command):
+        asked.append(("seeing", len(state.time)))
+        return state.qvel[:, 0] * command["velocity"]
+
+    def swallowing(state, command):
+        try:
+            return state.qvel[:, 0] * command.get("velocity", 0.0)
+        except Exception:
+            return torch.zeros_like(state.time)
+
+    terms = (Reward(blind), Reward(seeing, 0.5), Reward(swallowing, 0.25))
+    objectives = tuple(
+        Objective(name, terms, {"velocity": velocity}, terminate=lambda state, command: state.time < 0.0)
+        for name, velocity in (("a", 1.0), ("b", -2.0), ("c", 3.0))
+    )
+    worlds = torch.tensor([0, 1, 2, 1, 0, 2, 2]).numpy()  # those of an objective are not side by side
+    simulation = Simulation(replace(TINY, objectives=objectives), worlds, 0, SimulationConfig("fake"))
+    simulation.reset()
+    for _ in range(2):
+        asked.clear()
+        step = simulation.step(torch.linspace(-1.0, 1.0, 7)[:, None])
+        assert [count for name, count in asked if name == "blind"] == [7]
+    assert sorted(count for name, count in asked if name == "seeing") == [2, 2, 3], "it is not asked in vain again"
+    speed = simulation._engine.read()[1][:, 0]
+    commanded = torch.tensor([1.0, -2.0, 3.0])[worlds]
+    torch.testing.assert_close(step.rewards, speed * (1.0 + 0.75 * commanded))
+
+
+def test_a_term_that_looks_at_the_command_only_later_is_given_the_real_one():
+    def moody(state, command):
+        late = state.time[0] > 1.5 / TINY.robot.control_rate
+        return torch.full_like(state.time, command["velocity"] if late else 7.0)
+
+    objectives = tuple(Objective(name, (Reward(moody),), {"velocity": v}) for name, v in (("a", 1.0), ("b", 2.0)))
+    simulation = Simulation(
+        replace(TINY, objectives=objectives), torch.tensor([0, 1]).numpy(), 0, SimulationConfig("fake"), stagger=False
+    )
+    simulation.reset()
+    rewards = [simulation.step(torch.zeros(2, 1)).rewards.tolist() for _ in range(3)]
+    assert rewards == [[7.0, 7.0], [1.0, 2.0], [1.0, 2.0]]

@@ -9,9 +9,10 @@ import torch
 from pgx_core.errors import ConfigError, RunError
 from pgx_core.objectives.objective import Physics
 from pgx_core.objectives.suites import SIGNS, SUITES
+from pgx_core.simulation.engines import make_engine
 from pgx_core.simulation.mujoco_engine import MujocoEngine
 from pgx_core.simulation.robot_model import compile_robot, vary_physics
-from pgx_core.simulation.simulation import Simulation, SimulationConfig, make_engine
+from pgx_core.simulation.simulation import Simulation, SimulationConfig
 
 from . import warp_for_tests  # noqa: F401 (before Warp is asked for)
 

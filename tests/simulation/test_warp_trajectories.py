@@ -11,8 +11,9 @@ import pytest
 import torch
 
 from pgx_core.objectives.suites import SUITES
+from pgx_core.simulation.engines import make_engine
 from pgx_core.simulation.robot_model import compile_robot
-from pgx_core.simulation.simulation import SimulationConfig, make_engine
+from pgx_core.simulation.simulation import SimulationConfig
 
 from . import warp_for_tests  # noqa: F401
 
