@@ -62,6 +62,7 @@ if HAS_ROS:  # before a message type is imported: it looks once whether to check
         "ROS_HOME": HOME.name,
         "FASTDDS_DEFAULT_PROFILES_FILE": str(PROFILE),
         "PYTHONUNBUFFERED": "1",
+        "PYTHONFAULTHANDLER": "1",  # a process that crashes says where
     }
 
 
