@@ -65,12 +65,16 @@ def parameters(recorder: Recorder, node: str, *names: str) -> list[Any]:
     return [getattr(value, kinds[value.type]) for value in answer.values]
 
 
-def test_the_simulated_robot_is_served(launch, recorder: Recorder, runner_bundle: Path) -> None:
+def test_the_simulated_robot_is_served(
+    launch, recorder: Recorder, runner_bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("FASTDDS_DEFAULT_PROFILES_FILE")  # as a user launches it
     process = launch("sim.launch.py", namespace="left")
     process.wait_for("INACTIVE -> HOLD", 40.0)
     wait_until(
         lambda: {"/left/pgx_sim", "/left/policy_server", "/left/watchdog"} <= nodes(recorder), 10.0, "the three nodes"
     )
+    assert not any(map(shares_memory, descendants(process)))
     server = parameters(recorder, "/left/policy_server", "bundle_path", "use_sim_time", "autostart", "command_out_type")
     assert server == [str(runner_bundle), True, True, "forward"]
     watchdog = parameters(recorder, "/left/watchdog", "bundle_path", "use_sim_time", "timeout_s", "server")
@@ -87,7 +91,7 @@ def test_a_real_robot_gets_server_and_watchdog(launch, recorder: Recorder, monke
     process.wait_for("activation refused: the e-stop is silent", 40.0)
     wait_until(lambda: {"/policy_server", "/watchdog"} <= nodes(recorder), 10.0, "both nodes")
     assert "/pgx_sim" not in nodes(recorder)
-    assert not any(shares_memory(child.pid) for child in psutil.Process(process.popen.pid).children(recursive=True))
+    assert not any(map(shares_memory, descendants(process)))
     assert parameters(recorder, "/policy_server", "use_sim_time", "estop_timeout_s") == [False, 0.5]
 
 
@@ -96,6 +100,11 @@ def test_parameters_of_another_file(launch, recorder: Recorder, tmp_path: Path) 
     values.write_text("/**/policy_server: {ros__parameters: {blend_s: 1.25}}\n")
     launch("robot.launch.py", params_file=values, use_sim_time="true")
     assert parameters(recorder, "/policy_server", "blend_s", "use_sim_time") == [1.25, True]
+
+
+def descendants(process: Process) -> list[int]:
+    """Their process numbers."""
+    return [child.pid for child in psutil.Process(process.popen.pid).children(recursive=True)]
 
 
 def nodes(recorder: Recorder) -> set[str]:

@@ -13,7 +13,9 @@ from sklearn.linear_model import LogisticRegression
 from pgx_core.errors import ConfigError
 from pgx_core.surrogate import solve as solver
 from pgx_core.surrogate.logistic import PooledLogistic, pooled_logistic
+from pgx_core.surrogate.scores import score_subsets
 from pgx_core.surrogate.solve import SurrogateConfig, solve_subsets
+from pgx_core.surrogate.split import split_episodes
 from pgx_core.types import Features, SurrogateSolution
 
 RADII = (1e-4, 1e-3, 1e-2, 1e-1, np.inf)
@@ -176,3 +178,13 @@ def test_bad_settings_and_lack_of_convergence_are_named(features: Features, subs
         SurrogateConfig(ridge=-1.0)
     with pytest.raises(ConfigError, match="1 iterations"):
         solve_subsets(features, subsets, everything(features), SurrogateConfig(max_iterations=1))
+
+
+@pytest.mark.cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no NVIDIA GPU here")
+def test_a_gpu_finds_the_same_steps_and_scores(features: Features, subsets: np.ndarray) -> None:
+    fitted, config = split_episodes(features, 0.5, seed=0), SurrogateConfig(**EXACT)
+    here, there = (solve_subsets(features, subsets, fitted, config, device) for device in ("cpu", "cuda"))
+    np.testing.assert_allclose(there.steps, here.steps, rtol=0, atol=1e-8 * np.abs(here.steps).max())
+    one, other = (score_subsets(features, subsets, here, ~fitted, 4, device) for device in ("cpu", "cuda"))
+    np.testing.assert_allclose(other.blocks, one.blocks, rtol=1e-10)
