@@ -92,6 +92,8 @@ class Randomization:
     noise: Mapping[str, float] = field(default_factory=dict)  # by observation source: adds U(-noise, noise), >= 0
     push: float = 0.0  # speed that a floating base gains along x and y, m/s, else each joint, rad/s: U(-push, push)
     push_interval: float = 4.0  # s between pushes of a world on average, > 0
+    # Share of the episodes that begin in the midst of what another world is doing, as a switch of objectives does.
+    switched: float = 0.0  # 0 to 1
 
     def __post_init__(self) -> None:
         for name in ("friction", "mass", "actuator_strength"):
@@ -102,6 +104,7 @@ class Randomization:
         _require(all(0.0 <= n < math.inf for n in self.noise.values()), "noise", "0 or more each", self.noise)
         _require(0.0 <= self.push < math.inf, "push", "0 or more", self.push)
         _require(self.push_interval > 0.0, "push_interval", "above 0", self.push_interval)
+        _require(0.0 <= self.switched <= 1.0, "switched", "0 to 1", self.switched)
 
 
 @dataclass(frozen=True)

@@ -208,6 +208,9 @@ def _ranges(ranges: Randomization, contract: PolicyContract) -> Iterable[tuple[s
         yield f"noise of {source}", f"{-size:g}", f"{size:g}", SOURCE_UNITS.get(source, "as the sensor"), "each tick"
     often = f"every {ranges.push_interval:g} s on average"
     yield "push", f"{-ranges.push:g}", f"{ranges.push:g}", "m/s of a floating base, else rad/s of each joint", often
+    if ranges.switched:
+        share = f"{ranges.switched:.0%} of the episodes"
+        yield "start", "home pose", "the midst of another objective", "", share
 
 
 def _table(heads: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:

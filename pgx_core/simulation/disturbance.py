@@ -1,4 +1,7 @@
-"""Domain randomisation while worlds run: late commands, noisy readings, pushes. Physics is drawn in `draw_physics`."""
+"""Domain randomisation while worlds run: late commands, noisy readings, pushes, and starts amid another objective.
+
+Physics is drawn in `draw_physics`.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ from typing import Any
 import mujoco
 import numpy as np
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from pgx_core.contract import PolicyContract
@@ -50,14 +53,42 @@ class Disturbance:
         self._amplitude = _amplitude(config, robot.contract).to(device)
         self._ones = torch.ones(n_worlds, len(self._amplitude), dtype=draws.dtype, device=device)
         self._all = torch.ones(n_worlds, dtype=torch.bool, device=device)
-        dofs = [0, 1] if _floats(robot) else robot.joint_qvel
-        self._pushed = torch.as_tensor(dofs, dtype=torch.int64, device=device)
+        base_qpos, base_qvel = ([*range(2, 7)], [*range(6)]) if _floats(robot) else ([], [])  # where it is is nothing
+        self._pushed, self._own_qpos, self._own_qvel = (
+            torch.as_tensor(np.asarray(columns), dtype=torch.int64).to(device)
+            for columns in (
+                base_qvel[:2] or robot.joint_qvel,
+                [*base_qpos, *robot.joint_qpos],
+                [*base_qvel, *robot.joint_qvel],
+            )
+        )
         self._noise = torch.zeros(n_worlds, len(self._amplitude), device=device)
         self._delay = torch.zeros(n_worlds, dtype=torch.int64, device=device)
         self._issued = torch.zeros(config.delay[1] + 1, n_worlds, joints, device=device)  # the newest first
 
-    def reset(self, worlds: Bool[Tensor, "W"], command: Float[Tensor, "joints"]) -> None:
-        """New episodes: a delay for each, and nothing but `command` on its way."""
+    def switch(self, worlds: Bool[Tensor, "W"]) -> tuple[Bool[Tensor, "W"], Int[Tensor, "W"]]:
+        """Which of the new episodes go on from what another world is doing, and from which world's."""
+        one = self._ones[:, 0]
+        chosen = self._draws.uniform(worlds, 0.0 * one, one) < self.config.switched
+        other = self._draws.integers(worlds, 0, len(worlds))
+        return worlds & chosen & ~worlds[other], other
+
+    def take_over(
+        self,
+        switched: Bool[Tensor, "W"],
+        other: Int[Tensor, "W"],
+        start: tuple[Float[Tensor, "W nq"], Float[Tensor, "W nv"]],
+        engine: Engine,
+    ) -> tuple[Float[Tensor, "W nq"], Float[Tensor, "W nv"]]:
+        """`start` with the robot, not what else is there, moving as in the `other` world where `switched`."""
+        rows = switched[:, None]
+        now = engine.read()
+        for state, own, present in zip(start, (self._own_qpos, self._own_qvel), now, strict=False):
+            state[:, own] = torch.where(rows, present[other][:, own].to(state.dtype), state[:, own])
+        return start
+
+    def reset(self, worlds: Bool[Tensor, "W"], command: Float[Tensor, "W joints"]) -> None:
+        """New episodes: a delay for each, and nothing but its `command` on its way."""
         lowest, highest = self.config.delay
         self._delay = torch.where(worlds, self._draws.integers(worlds, lowest, highest + 1), self._delay)
         self._issued = torch.where(worlds[:, None], command, self._issued)

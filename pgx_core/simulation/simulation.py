@@ -203,14 +203,22 @@ class Simulation:
         return torch.where(broken, self._home, qpos), qvel.masked_fill(broken, 0.0), sensordata.masked_fill(broken, 0.0)
 
     def _reset(self, worlds: Bool[Tensor, "W"]) -> None:
-        self._engine.reset(worlds, *self._starts.draw(worlds))
-        rows = worlds[:, None]
+        start, rows = self._starts.draw(worlds), worlds[:, None]
+        before = self._action, self._touch_time, self._command
         self._elapsed = self._elapsed.masked_fill(worlds, 0)
         self._action = self._action.masked_fill(rows, 0.0)
         self._touch_time = self._touch_time.masked_fill(rows, 0.0)
         self._command = torch.where(rows, self._rest, self._command)
         if self._disturbance:
-            self._disturbance.reset(worlds, self._rest)
+            if self._disturbance.config.switched:
+                switched, other = self._disturbance.switch(worlds)
+                start = self._disturbance.take_over(switched, other, start, self._engine)
+                self._action, self._touch_time, self._command = (
+                    torch.where(switched[:, None], past[other], now)
+                    for past, now in zip(before, (self._action, self._touch_time, self._command), strict=True)
+                )
+            self._disturbance.reset(worlds, self._command)
+        self._engine.reset(worlds, *start)
 
     def _count_touches(self, sensordata: Tensor) -> None:
         """See State.touch_time."""

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from pgx_core.errors import SuiteError
+from pgx_core.objectives.arm import SUITE as ARM
 from pgx_core.objectives.objective import Physics, Randomization, Reset
 from pgx_core.objectives.quadruped import SUITE as QUADRUPED
 from pgx_core.objectives.suites import SIGNS, TINY
@@ -137,7 +138,8 @@ def resting(simulation):
 
 
 def test_a_randomised_simulation_continues_bit_for_bit():
-    config = Randomization(mass=(0.8, 1.2), delay=(1, 3), noise={"joint_velocities": 0.5}, push=0.5, push_interval=0.2)
+    noise = {"joint_velocities": 0.5}
+    config = Randomization(mass=(0.8, 1.2), delay=(1, 3), noise=noise, push=0.5, push_interval=0.2, switched=0.5)
     one, other = simulate(QUADRUPED, config, worlds=6), simulate(QUADRUPED, config, worlds=6)
     one.reset(), other.reset()
     action = torch.full((6, 12), 0.2)
@@ -146,6 +148,72 @@ def test_a_randomised_simulation_continues_bit_for_bit():
     assert torch.equal(other.load_state_dict(one.state_dict()), seen)
     for _ in range(6):
         assert torch.equal(one.step(action).observations, other.step(action).observations)
+
+
+def halfway(simulation, worlds):
+    """Let the worlds move apart, then end the episodes of the given ones with the next step."""
+    n, joints = simulation.n_worlds, simulation.robot.contract.action_size
+    simulation.reset()
+    actions = 0.6 * torch.rand(n, joints, generator=torch.Generator().manual_seed(1)) - 0.3
+    for _ in range(3):
+        simulation.step(actions)
+    elapsed = torch.zeros(n, dtype=torch.int64)
+    elapsed[worlds] = simulation.episode_steps - 1
+    simulation.load_state_dict({**simulation.state_dict(), "elapsed": elapsed})
+    simulation.step(actions)
+    return simulation
+
+
+def sources(simulation, new):
+    """For each new episode the world that its robot moves as, None where it starts at rest."""
+    state = simulation.state_dict()
+    rest = [i for i in range(simulation.n_worlds) if i not in new]
+    like = lambda i: [j for j in rest if torch.equal(state["action"][i], state["action"][j])]  # noqa: E731
+    return {i: (like(i) or [None])[0] for i in new}
+
+
+@pytest.mark.parametrize("config", [None, Randomization()], ids=["exact", "randomised"])
+def test_without_switches_every_episode_starts_at_rest(config):
+    new = list(range(10))
+    simulation = halfway(simulate(QUADRUPED, config), new)
+    assert set(sources(simulation, new).values()) == {None}
+    assert not simulation.state_dict()["action"][new].any()
+
+
+@pytest.mark.parametrize("backend", ["mujoco", "warp"])
+def test_a_switched_episode_goes_on_from_what_a_running_world_does(backend):
+    if backend == "warp":
+        pytest.importorskip("mujoco_warp", reason="needs `make warp`")
+    new = list(range(10, 30))
+    simulation = halfway(simulate(QUADRUPED, Randomization(switched=0.5, delay=(2, 2)), backend=backend), new)
+    state, found = simulation.state_dict(), sources(simulation, new)
+    switched = {i: j for i, j in found.items() if j is not None}
+    assert 4 <= len(switched) <= 16
+    qpos, qvel, _ = simulation._engine.read()
+    for i, j in switched.items():
+        torch.testing.assert_close(qpos[i, 2:], qpos[j, 2:], rtol=0, atol=1e-6)
+        assert torch.equal(qvel[i], qvel[j]) and not torch.equal(qpos[i, :2], qpos[j, :2])
+        assert torch.equal(state["command"][i], state["command"][j])
+        assert torch.equal(state["touch_time"][i], state["touch_time"][j]) and state["elapsed"][i] == 0
+        assert torch.equal(state["disturbance"]["issued"][:, i], state["command"][j].expand(3, -1))
+    fresh = [i for i, j in found.items() if j is None]
+    assert not state["action"][fresh].any() and not state["touch_time"][fresh].any()
+    assert len({j for j in switched.values()}) > 2
+
+
+def test_a_switch_leaves_the_target_to_the_new_objective():
+    simulation = halfway(simulate(ARM, Randomization(switched=1.0)), [0, 1])
+    found, (qpos, qvel, _) = sources(simulation, [0, 1]), simulation._engine.read()
+    own = list(simulation.robot.joint_qpos)
+    others = [column for column in range(qpos.shape[1]) if column not in own]
+    assert others and None not in found.values()
+    for i, j in found.items():
+        assert torch.equal(qpos[i, own], qpos[j, own]) and not torch.equal(qpos[i, others], qpos[j, others])
+
+
+def test_where_every_episode_ends_at_once_there_is_none_to_go_on_from():
+    simulation = halfway(simulate(QUADRUPED, Randomization(switched=1.0)), list(range(N)))
+    assert not simulation.state_dict()["action"].any()
 
 
 @pytest.mark.parametrize(
@@ -158,6 +226,7 @@ def test_a_randomised_simulation_continues_bit_for_bit():
         ({"noise": {"joint_positions": float("nan")}}, "randomization.noise: expected 0 or more"),
         ({"push": -1.0}, "randomization.push: expected 0 or more"),
         ({"push_interval": 0.0}, "randomization.push_interval: expected above 0"),
+        ({"switched": 1.5}, "randomization.switched: expected 0 to 1, got 1.5"),
     ],
 )
 def test_an_impossible_range_is_refused(fields, message):
