@@ -9,7 +9,7 @@ ROOT = Path(__file__).parent
 VERSION = re.search(r'__version__ = "(.+)"', (ROOT / "pgx_core/__init__.py").read_text()).group(1)
 
 # Wheels of ROS 2 Kilted exist for these only. Robots use their ROS installation.
-WHEELS = "sys_platform == 'linux' and platform_machine == 'x86_64'"
+WHEELS = "sys_platform == 'linux' and platform_machine == 'x86_64' and python_version < '3.15'"
 ROS = [
     # To run: the middleware is no dependency of rclpy.
     "ros-kilted-rclpy[fastrtps]",

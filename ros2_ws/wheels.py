@@ -27,7 +27,8 @@ def main() -> None:
     if reason := unsupported():
         print(WITHOUT, reason)
         return
-    run("-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-c", "constraints.txt", "-e", ".[ros]")
+    pip = ("-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-compile", "-c", "constraints.txt")
+    run(*pip, "-e", ".[ros]")
     repair()
     tools = missing_tools()
     if tools:
@@ -101,7 +102,7 @@ def run(*command: str) -> None:
         "CMAKE_PREFIX_PATH": str(PREFIX),
         "PATH": f"{PREFIX / 'bin'}:{os.environ['PATH']}",
     }
-    foreign = ("PYTHONPATH", "COLCON_PREFIX_PATH", "ROS_DISTRO", "ROS_VERSION", "ROS_PYTHON_VERSION")
+    foreign = ("PYTHONPATH", "COLCON_PREFIX_PATH", "ROS_DISTRO", "ROS_VERSION", "ROS_PYTHON_VERSION", "MAKEFLAGS")
     rest = {name: value for name, value in os.environ.items() if name not in foreign}
     done = subprocess.run([sys.executable, *command], cwd=WORKSPACE.parent, env=rest | ours)
     if done.returncode:

@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -130,7 +131,9 @@ def to_onnx(module: nn.Module, n_inputs: int, outputs: tuple[str, ...], notes: d
     opsets = {entry.domain: entry.version for entry in model.opset_import}
     assert opsets[""] == OPSET, opsets
     # The exporter's notes hold source paths of this machine.
-    for noted in (model.graph, *model.graph.node, *model.graph.value_info, *model.graph.input, *model.graph.output):
+    graph = model.graph
+    parts: tuple[Any, ...] = (graph, *graph.node, *graph.value_info, *graph.input, *graph.output)
+    for noted in parts:
         del noted.metadata_props[:]
     for key, value in {"pgx_version": __version__, **notes, "pgx_opset": str(opsets[""])}.items():
         model.metadata_props.add(key=key, value=value)

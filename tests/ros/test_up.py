@@ -103,13 +103,22 @@ def test_killed_it_takes_its_children_along(up: Callable[..., Process]) -> None:
 
 def test_a_recording_opens_with_public_tools(up: Callable[..., Process], tmp_path: Path) -> None:
     reader = pytest.importorskip("mcap_ros2.reader", reason="needs mcap-ros2-support")
-    process = up("--objective", "walk", "--seconds", 8, "--record", tmp_path / "run.mcap")
-    assert process.popen.wait(60.0) == 0, process.log
+    process = up("--objective", "walk", "--record", tmp_path / "run.mcap")
+    process.wait_for("RUN       walk by calm", 30.0)
+    assert pgx("objective", "run").returncode == 0
+    process.wait_for("run by quick")
+    time.sleep(3.0)  # of running
+    assert process.stop(signal.SIGINT) == 0, process.log
     heard = [(m.channel.topic, m.ros_msg) for m in reader.read_ros2_messages(tmp_path / "run.mcap")]
     topics = {topic for topic, _ in heard}
     assert {"/clock", "/joint_states", "/imu/data", "/odom", "/policy_server/events", "/diagnostics"} <= topics
     commands = [message.data for topic, message in heard if topic == "/forward_position_controller/commands"]
     assert len(commands) > 50 and {len(command) for command in commands} == {6}
+
+
+def test_it_ends_by_itself_after_the_given_seconds(up: Callable[..., Process]) -> None:
+    process = up("--seconds", 0.5)
+    assert process.popen.wait(30.0) == 0, process.log
 
 
 def test_the_demo_draws_what_the_topics_said(bundle_copy: Path) -> None:

@@ -203,7 +203,7 @@ def test_a_switched_episode_goes_on_from_what_a_running_world_does(backend):
 
 def test_a_switch_leaves_the_target_to_the_new_objective():
     simulation = halfway(simulate(ARM, Randomization(switched=1.0)), [0, 1])
-    found, (qpos, qvel, _) = sources(simulation, [0, 1]), simulation._engine.read()
+    found, qpos = sources(simulation, [0, 1]), simulation._engine.read()[0]
     own = list(simulation.robot.joint_qpos)
     others = [column for column in range(qpos.shape[1]) if column not in own]
     assert others and None not in found.values()
