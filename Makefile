@@ -60,8 +60,8 @@ lint: install  ## style and format
 types: install  ## static types
 	$(BIN)/mypy
 
-tests: install ros envs warp scale  ## the tests alone, two files at a time (most wait for processes)
-	$(BIN)/python -m pytest -q -n 2 --dist loadfile
+tests: install ros envs warp scale  ## the tests alone, three files at a time (most wait for processes)
+	$(BIN)/python -m pytest -q -n 3 --dist loadfile --no-loadscope-reorder
 
 clean:  ## remove what the goals above made, but not runs
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis

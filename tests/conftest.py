@@ -8,6 +8,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 os.environ.setdefault("MKL_NUM_THREADS", "1")
 
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,6 +17,14 @@ from hypothesis import settings
 # Deadlines measure the machine's load, not the code; the same examples every time keep a red test red.
 settings.register_profile("pgx", deadline=None, derandomize=True)
 settings.load_profile("pgx")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The tests that start processes first: no worker is left alone with the longest file at the end."""
+    folders = ("ros", "integration", "training")
+    order = {folder: place for place, folder in enumerate(folders)}
+    tests = Path(__file__).parent
+    items.sort(key=lambda item: order.get(item.path.relative_to(tests).parts[0], len(folders)))
 
 
 @pytest.fixture(autouse=True)
