@@ -75,17 +75,17 @@ def evaluate_terms(objective: Objective, state: State, known: Mapping[Term | Con
     Raises:
         SuiteError: a term fails, or returns something other than one value per world.
     """
-
-    def value_of(term: Term | Condition) -> Tensor:
-        return known[term] if term in known else _call(objective, term, state)
-
     # A term that serves twice, say as reward and as score, is computed once.
-    values = {term: value_of(term) for term in _terms(objective)}
+    values = {term: known[term] if term in known else _call(objective, term, state) for term in _terms(objective)}
     rewards = torch.zeros_like(state.time)
     for reward in objective.rewards:
         rewards += reward.weight * values[reward.term]
     scores = values[objective.score_term].to(rewards)
-    over = value_of(objective.terminate) if objective.terminate else torch.zeros_like(state.time)
+    condition = objective.terminate
+    if condition is None:
+        over = torch.zeros_like(state.time)
+    else:
+        over = known[condition] if condition in known else _call(objective, condition, state)
     return Outcome(rewards, scores, over.bool())
 
 
