@@ -7,6 +7,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 os.environ.setdefault("MKL_NUM_THREADS", "1")
 
+import contextlib
 import sys
 from pathlib import Path
 
@@ -32,6 +33,25 @@ def _fixed_seeds() -> None:
     np.random.seed(0)
     if "torch" in sys.modules:  # the tests that need no torch start a second sooner without it
         sys.modules["torch"].manual_seed(0)
+
+
+@pytest.fixture(scope="session")
+def unchecked():
+    """A context for whole runs: shapes are not checked, as for users.
+
+    The checks would take longer than the runs, and each function's are made where it is tested alone.
+    """
+    from jaxtyping import config
+
+    @contextlib.contextmanager
+    def context():
+        config.update("jaxtyping_disable", True)
+        try:
+            yield
+        finally:
+            config.update("jaxtyping_disable", False)
+
+    return context
 
 
 # Operations whose result, or its size, the host must wait for.

@@ -11,11 +11,12 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import jaxtyping
 import numpy as np
 import pytest
 import torch
@@ -59,6 +60,12 @@ class Ended:
 def options() -> tuple[str, ...]:
     """Settings that make a run of `tiny` take seconds."""
     return OPTIONS
+
+
+@pytest.fixture(autouse=True)
+def _as_users_run_it(unchecked: Callable[[], contextlib.AbstractContextManager[None]]) -> Iterator[None]:
+    with unchecked():
+        yield
 
 
 @pytest.fixture
@@ -111,6 +118,7 @@ def _be_child(arguments: list[str], out: int, err: int, file_limit: int | None) 
         os.dup2(err, 2)
         sys.stdout, sys.stderr = os.fdopen(1, "w"), os.fdopen(2, "w", 1)
         signal.signal(signal.SIGINT, signal.default_int_handler)
+        jaxtyping.config.update("jaxtyping_disable", True)  # see `unchecked`
         if file_limit is not None:
             resource.setrlimit(resource.RLIMIT_FSIZE, (file_limit, file_limit))
         cli.main(arguments)
@@ -142,11 +150,14 @@ def _without_bars(err: str) -> str:
 
 
 @pytest.fixture(scope="session")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def finished(
+    unchecked: Callable[[], contextlib.AbstractContextManager[None]], tmp_path_factory: pytest.TempPathFactory
+) -> Path:
     """The folder of a finished run. Not to be changed."""
     torch.set_num_threads(1)
     folder = tmp_path_factory.mktemp("finished") / "run"
-    cli.main(["train", "tiny", *OPTIONS, "--out", str(folder)])
+    with unchecked():
+        cli.main(["train", "tiny", *OPTIONS, "--out", str(folder)])
     return folder
 
 

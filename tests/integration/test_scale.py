@@ -33,15 +33,20 @@ def cluster(monkeypatch):
 
     # A dead node is noticed in a second or two, and not in half a minute.
     quick = {"health_check_initial_delay_ms": 0, "health_check_period_ms": 500, "health_check_failure_threshold": 3}
-    head = {"num_cpus": 0, "object_store_memory": 80_000_000, "_system_config": quick}
+    head = {"num_cpus": 0, "object_store_memory": 80_000_000, "_system_config": quick, "include_dashboard": False}
     cluster = Cluster(initialize_head=True, head_node_args=head)
     yield cluster
     cluster.shutdown()
 
 
-def train(folder: Path, last: str, *options: str) -> subprocess.Popen:
-    """`pgx train` up to the stage `last`."""
-    command = [*PGX, "train", "tiny", "--out", str(folder), "--to", last, *SMALL, *HASTY, *options]
+def training(folder: Path, last: str, *options: str) -> list[str]:
+    """The arguments of a run up to the stage `last`."""
+    return ["train", "tiny", "--out", str(folder), "--to", last, *SMALL, *HASTY, *options]
+
+
+def start(arguments: list[str]) -> subprocess.Popen:
+    """`pgx` in a process of its own."""
+    command = [*PGX, *arguments]
     environment = os.environ | {"TQDM_DISABLE": "1", "PYTHONPATH": str(ROOT)}
     return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
@@ -59,12 +64,11 @@ def wait_for(condition, process: subprocess.Popen, seconds: float = 120.0) -> No
     pytest.fail("waited in vain")
 
 
-def test_a_run_that_loses_a_node_ends_with_the_same_policies(cluster, tmp_path):
+def test_a_run_that_loses_a_node_ends_with_the_same_policies(cluster, tmp_path, call):
     alone, shared = tmp_path / "alone", tmp_path / "shared"
-    begun = train(alone, "groups")
-    assert begun.wait(120) == 0, begun.stdout.read()
+    assert call(*training(alone, "groups")).status == 0
     shutil.copytree(alone, shared)
-    process = train(shared, "baselines", "--ray", cluster.address)
+    process = start(training(shared, "baselines", "--ray", cluster.address))
     logs = Path(cluster.head_node.get_logs_dir_path())
     wait_for(lambda: list(logs.glob("python-core-driver-*")), process)  # at the head, which is not the one to be killed
     node = cluster.add_node(num_cpus=1, object_store_memory=80_000_000)
@@ -73,8 +77,8 @@ def test_a_run_that_loses_a_node_ends_with_the_same_policies(cluster, tmp_path):
     cluster.remove_node(node, allow_graceful=False)
     assert done < STEPS, "the only node was at it, and not yet done"
     cluster.add_node(num_cpus=1, object_store_memory=80_000_000)
-    for run in (process, train(alone, "baselines")):
-        assert run.wait(300) == 0, run.stdout.read()
+    assert call(*training(alone, "baselines")).status == 0
+    assert process.wait(300) == 0, process.stdout.read()
     for method in ("joint_id", "specialists"):
         saved = [read_run(folder).checkpoint(f"baselines/{method}") for folder in (alone, shared)]
         (one, other) = (checkpoint["trainer"]["population"] for checkpoint in saved)
