@@ -78,7 +78,18 @@ def test_a_server_that_hangs_comes_back_where_the_watchdog_left_the_robot(
     recorder.listen(PolicyStatus, STATUS, reliable=True)
     start_watchdog(joint_state_age_s=5.0)
     server = start_server(autostart=True, initial_objective="walk", **AGES)
-    recorder.wait_for(EVENTS, lambda m: m.kind == "mode" and m.target == "RUN", 30.0)
+    wish = recorder.talk(String, "/policy_server/objective_name")
+
+    def running() -> bool:
+        """A busy machine may stop its loop in the first moments: then too it waits for a request."""
+        told = recorder.heard[STATUS]
+        if told and told[-1].message.mode == "RUN":
+            return True
+        wish.publish(String(data="walk"))
+        time.sleep(0.5)
+        return False
+
+    wait_until(running, 30.0, "the mode RUN")
     left = puppet.positions.copy()
     server.popen.send_signal(signal.SIGSTOP)
     try:
@@ -91,6 +102,5 @@ def test_a_server_that_hangs_comes_back_where_the_watchdog_left_the_robot(
     counted = len(recorder.heard[COMMANDS])
     wait_until(lambda: len(recorder.heard[COMMANDS]) > counted + 25, 10.0, "a second's commands")
     assert recorder.heard[STATUS][-1].message.mode == "DAMP", "it waits for a request"
-    wish = recorder.talk(String, "/policy_server/objective_name")
     wish.publish(String(data="run"))
     recorder.wait_for(EVENTS, lambda m: m.kind == "mode" and m.target == "RUN", after=events)
