@@ -7,7 +7,7 @@ and entropy weight, where ours served it better. Training is interleaved in shor
 all alike. Both ratios are against the better peer by that very figure.
 
     pip install -r benchmarks/requirements.txt
-    python benchmarks/ppo.py --json benchmarks/results/ppo.json --picture benchmarks/results/ppo.png
+    python benchmarks/ppo.py --seeds 30 --json benchmarks/results/ppo.json --picture benchmarks/results/ppo.png
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from common import write_json
 from ppo_peers import HORIZON, OURS, Learner, Ours, RslRl, StableBaselines3
 from ppo_population import measure_population
 
+from pgx_core.comparison.statistics import estimate, mean
 from pgx_core.objectives.suites import SIGNS
 from pgx_core.simulation.simulation import Simulation
 
@@ -131,8 +132,11 @@ def comparison(records: dict[str, Record], turn_steps: int) -> dict[str, object]
         figures[f"steps_per_second_{name}"] = turn_steps / median(record.wall)
         figures[f"steps_per_processor_second_{name}"] = turn_steps / median(record.processor)
     ours, *peers = records.values()
+    returns = [np.array([[curve[-1]] for curve in record.curves]) for record in (ours, *peers)]
+    ratio = estimate(lambda one, other: mean(one) / mean(other), returns[0], max(returns[1:], key=np.mean))
     return figures | {
-        "return_ratio": ours.final / max(peer.final for peer in peers),
+        "return_ratio": ratio.value,
+        "return_ratio_interval": [ratio.low, ratio.high],  # 95%, by bootstrap over the seeds
         "speed_ratio": min(median(peer.wall) for peer in peers) / median(ours.wall),
         "processor_ratio": min(median(peer.processor) for peer in peers) / median(ours.processor),
     }
