@@ -204,7 +204,6 @@ class Simulation:
 
     def _reset(self, worlds: Bool[Tensor, "W"]) -> None:
         start, rows = self._starts.draw(worlds), worlds[:, None]
-        before = self._action, self._touch_time, self._command
         self._elapsed = self._elapsed.masked_fill(worlds, 0)
         self._action = self._action.masked_fill(rows, 0.0)
         self._touch_time = self._touch_time.masked_fill(rows, 0.0)
@@ -214,8 +213,8 @@ class Simulation:
                 switched, other = self._disturbance.switch(worlds)
                 start = self._disturbance.take_over(switched, other, start, self._engine)
                 self._action, self._touch_time, self._command = (
-                    torch.where(switched[:, None], past[other], now)
-                    for past, now in zip(before, (self._action, self._touch_time, self._command), strict=True)
+                    torch.where(switched[:, None], now[other], now)  # the other world's episode goes on
+                    for now in (self._action, self._touch_time, self._command)
                 )
             self._disturbance.reset(worlds, self._command)
         self._engine.reset(worlds, *start)
