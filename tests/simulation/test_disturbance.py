@@ -138,8 +138,7 @@ def resting(simulation):
 
 
 def test_a_randomised_simulation_continues_bit_for_bit():
-    noise = {"joint_velocities": 0.5}
-    config = Randomization(mass=(0.8, 1.2), delay=(1, 3), noise=noise, push=0.5, push_interval=0.2, switched=0.5)
+    config = Randomization(mass=(0.8, 1.2), delay=(1, 3), noise={"joint_velocities": 0.5}, push=0.5, push_interval=0.2)
     one, other = simulate(QUADRUPED, config, worlds=6), simulate(QUADRUPED, config, worlds=6)
     one.reset(), other.reset()
     action = torch.full((6, 12), 0.2)
