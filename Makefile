@@ -23,6 +23,9 @@ export OMP_NUM_THREADS := 1
 export OPENBLAS_NUM_THREADS := 1
 export MKL_NUM_THREADS := 1
 
+# Without the cache of compiled modules every process compiles them all anew, torch's in more than a second.
+unexport PYTHONDONTWRITEBYTECODE
+
 # The libraries of a ROS installation that the shell has sourced must not mix with the wheels of .venv.
 ifdef AMENT_PREFIX_PATH
 unexport PYTHONPATH LD_LIBRARY_PATH AMENT_PREFIX_PATH CMAKE_PREFIX_PATH

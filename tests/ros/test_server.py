@@ -188,6 +188,27 @@ def test_the_whole_cycle_and_a_hot_reload(
     assert active.stop() == 0
 
 
+def test_no_module_is_imported_while_the_loop_runs(
+    monkeypatch: pytest.MonkeyPatch, start_server, rig: Rig, change, ask, recorder
+) -> None:
+    """The loop would stand still until it is: 40 ms at least, and longer than the watchdog waits on a busy machine."""
+    monkeypatch.setenv("PYTHONPROFILEIMPORTTIME", "1")  # each import is a line of the log
+    server = start_server(use_sim_time=True, watchdog="")
+    assert change(CONFIGURE)
+    rig.connect()
+    assert "import time:" in server.log
+    assert change(ACTIVATE)
+    before, told = server.log, len(recorder.heard[STATUS])
+    assert ask(name="run").accepted
+    rig.step(60)
+    assert not ask(name="fly").accepted
+    assert recorder.call(SetBool, "/policy_server/estop", SetBool.Request(data=True)).success
+    rig.step(3)
+    mode = recorder.wait_for(STATUS, lambda m: m.mode == "ESTOP", after=told).message
+    assert mode.tick_p99_ms > 0.0
+    assert "import time:" not in server.log.removeprefix(before), server.log.removeprefix(before)
+
+
 def test_an_objective_by_service(active: Process, rig: Rig, ask, recorder) -> None:
     answer = ask(name="run")
     assert (answer.accepted, answer.objective, answer.group) == (True, "run", "quick")

@@ -46,7 +46,8 @@ class TickTiming:
         filled = min(self._count, WINDOW)
         if filled < 2:
             return replace(NO_TICKS, overruns=self.overruns, longest_streak=self.longest_streak)
-        milliseconds = 1e3 * self._durations[:filled]
-        p50, p99 = map(float, np.percentile(milliseconds, (50, 99)))
+        milliseconds = np.sort(1e3 * self._durations[:filled])
+        # Not numpy.percentile: its first call imports a module, and the loop stands still for 40 ms at least.
+        p50, p99, maximum = (float(milliseconds[int(share * (filled - 1))]) for share in (0.50, 0.99, 1.0))
         sigma = float(1e3 * np.diff(np.sort(self._starts[:filled])).std())
-        return TimingReport(p50, p99, float(milliseconds.max()), sigma, self.overruns, self.longest_streak)
+        return TimingReport(p50, p99, maximum, sigma, self.overruns, self.longest_streak)
