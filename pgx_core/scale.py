@@ -5,15 +5,53 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from pgx_core.errors import ConfigError, PgxError, RunError
+from pgx_core.run import Run
+from pgx_core.training.progress import Progress
 
 LOCAL = "local"  # a cluster of this machine alone, for as long as it is needed
 RETRIES = 10  # nodes that a job may lose
 PATIENCE = 5.0  # s to find a cluster
 POLL = 1.0  # s between two looks at what is done
+
+
+@dataclass(frozen=True)
+class Part:
+    """A training that the jobs do, for the progress bar."""
+
+    run: Run
+    folder: str  # in the run's
+    steps: int  # environment steps in all
+
+    @property
+    def done(self) -> int:
+        """Steps when it last saved."""
+        return min(self.run.saved_steps(self.folder), self.steps)
+
+
+def spread_trainings(
+    title: str, parts: Sequence[Part], work: Callable[..., None], jobs: Sequence[tuple[Any, ...]], address: str
+) -> None:
+    """`spread` under a progress bar. Jobs take a GPU each where the runs train on one.
+
+    Args:
+        title: on the bar.
+        parts: all that the jobs train, at least one.
+        work: as of `spread`.
+        jobs: as of `spread`.
+        address: as of `spread`.
+
+    Raises:
+        PgxError: as of `spread`.
+    """
+    gpus = float(parts[0].run.config.training.simulation.device.startswith("cuda"))
+    with Progress(title, sum(part.steps for part in parts)) as progress:
+        progress.skip(sum(part.done for part in parts))
+        spread(work, jobs, address, gpus, lambda: progress.reach(sum(part.done for part in parts)))
 
 
 def spread(

@@ -23,7 +23,7 @@ from pgx_core.report.data import MethodScores
 from pgx_core.report.page import write_report
 from pgx_core.results import bundle_contents, networks, report_data
 from pgx_core.run import Run, read_run
-from pgx_core.scale import spread
+from pgx_core.scale import Part, spread_trainings
 from pgx_core.surrogate.scores import score_subsets
 from pgx_core.surrogate.solve import solve_subsets
 from pgx_core.surrogate.split import split_episodes
@@ -152,15 +152,9 @@ def baselines(run: Run) -> None:
 def spread_baselines(run: Run, cluster: str) -> None:
     """Train the baselines on the nodes of a Ray cluster, each as one job; `baselines` then finds them done."""
     methods = run.methods[1:]
+    parts = [Part(run, run.trained(method), run.training_steps(method)) for method in methods]
     jobs = [(run.folder.resolve(), method) for method in methods]
-    gpus = float(run.config.training.simulation.device.startswith("cuda"))
-
-    def done() -> int:
-        return sum(min(run.saved_steps(run.trained(method)), run.training_steps(method)) for method in methods)
-
-    with Progress("baselines", sum(map(run.training_steps, methods))) as progress:
-        progress.skip(done())
-        spread(train_baseline, jobs, cluster, gpus, lambda: progress.reach(done()))
+    spread_trainings("baselines", parts, train_baseline, jobs, cluster)
 
 
 def train_baseline(folder: Path, method: Method) -> None:

@@ -17,6 +17,7 @@ from pgx_core.validation.validation import ValidationConfig, open_validation
 def main(
     run: tyro.conf.Positional[Path],
     json: Path | None = None,
+    ray: str | None = None,
     config: Annotated[ValidationConfig, tyro.conf.arg(name="")] = ValidationConfig(),  # noqa: B008 (frozen)
 ) -> None:
     """Compare a finished run's estimate with real training of its subsets. The same command resumes.
@@ -24,11 +25,12 @@ def main(
     Args:
         run: run folder; tables and plots go into `validation` there.
         json: file for the figures, flat.
+        ray: Ray cluster that trains the subsets: HOST:PORT, "auto" for the one that runs here, or "local".
         config: settings.
     """
     torch.set_num_threads(1)
     validation = open_validation(run, config)
-    findings = validate(validation, say=lambda line: print(line, flush=True))
+    findings = validate(validation, say=lambda line: print(line, flush=True), cluster=ray)
     if json is not None:
         write_file(json, figures_json(findings))
     print(table(findings))

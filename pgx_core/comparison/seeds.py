@@ -12,9 +12,8 @@ from pgx_core.errors import require
 from pgx_core.files import remove_drafts
 from pgx_core.pipeline import train
 from pgx_core.run import Run, RunConfig, open_run, read_run
-from pgx_core.scale import spread
+from pgx_core.scale import Part, spread_trainings
 from pgx_core.training.methods import Method
-from pgx_core.training.progress import Progress
 
 COMPARED: tuple[Method, ...] = (
     "joint",
@@ -69,17 +68,10 @@ def train_seed(folder: Path, stop: str) -> None:
 
 
 def _spread(runs: tuple[Run, ...], stop: str, cluster: str) -> None:
-    gpus = float(runs[0].config.training.simulation.device.startswith("cuda"))
-    trainings = [(run, run.trained(method), run.training_steps(method)) for run in runs for method in run.methods]
-    trainings += [(run, "meta", run.meta_steps) for run in runs]
-
-    def done() -> int:
-        return sum(min(run.saved_steps(training), steps) for run, training, steps in trainings)
-
-    with Progress("seeds", sum(steps for *_, steps in trainings)) as progress:
-        progress.skip(done())
-        jobs = [(run.folder.resolve(), stop) for run in runs]
-        spread(train_seed, jobs, cluster, gpus, lambda: progress.reach(done()))
+    parts = [Part(run, run.trained(method), run.training_steps(method)) for run in runs for method in run.methods]
+    parts += [Part(run, "meta", run.meta_steps) for run in runs]
+    jobs = [(run.folder.resolve(), stop) for run in runs]
+    spread_trainings("seeds", parts, train_seed, jobs, cluster)
 
 
 def _say(seed: int, line: str) -> None:

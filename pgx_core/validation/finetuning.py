@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
 from pgx_core.learning.layout import Member
 from pgx_core.learning.network import clone_policy
+from pgx_core.run import read_run
+from pgx_core.scale import Part, spread_trainings
 from pgx_core.training.evaluation import EvaluationConfig, evaluate
-from pgx_core.training.session import train_population
+from pgx_core.training.progress import Progress
+from pgx_core.training.session import Trained, train_population
 from pgx_core.types import SubsetScores
-from pgx_core.validation.validation import Validation
+from pgx_core.validation.validation import Validation, ValidationConfig
 
+BATCH = 48  # subsets that train as one population, at most
 WORLDS = 24  # of each subset's training: few, so that few steps still make many updates
 EPISODES = 4  # per policy and objective; the noise of training exceeds that of these
 SEED = 30_000  # added to the run's: other worlds than its own trainings saw
@@ -32,28 +37,76 @@ class Spent:
 def fine_tune(validation: Validation) -> tuple[SubsetScores, Spent]:
     """f(S) by real training: one policy per subset from the meta policy, measured on its own objectives.
 
-    All train as one population, each in as many worlds and for as many steps, and see what the meta policy sees.
-    A training that was broken off goes on from its checkpoint.
+    Subsets train in batches, each batch as one population, every policy in as many worlds and for as many steps; they
+    see what the meta policy sees. A training that was broken off goes on from its checkpoint, and one that
+    `spread_fine_tuning` did is found done.
 
     Raises:
-        RunError: the checkpoint cannot be read or written, or training diverged.
+        RunError: a checkpoint cannot be read or written, or training diverged.
     """
     run, subsets = validation.run, validation.subsets
-    seed = run.config.seed + validation.config.seed + SEED
-    conditioned = run.config.meta_conditioned
-    members = tuple(Member(tuple(map(int, np.flatnonzero(row))), conditioned, WORLDS) for row in subsets)
-    start = clone_policy(run.population("meta"), 0, (conditioned,) * len(members))
-    steps = validation.config.steps * len(members)
-    folder = validation.path("finetuned")
-    trained = train_population(run.suite, members, run.config.training, steps, seed, folder, "real", start)
-    began = time.monotonic()
     config = EvaluationConfig(EPISODES, run.config.evaluation.seed)
-    measured = evaluate(trained.population, run.suite, config, run.config.training.simulation, asked=subsets)
+    with Progress("real", validation.config.steps * len(subsets)) as progress:
+        trained = [train_batch(validation, *batch, progress) for batch in batches(validation)]
+    began = time.monotonic()
+    measured = [
+        evaluate(one.population, run.suite, config, run.config.training.simulation, asked=subsets[first:end])
+        for one, (first, end) in zip(trained, batches(validation), strict=True)
+    ]
     spent = Spent(
-        train_steps=steps,
-        train_seconds=trained.seconds,
+        train_steps=validation.config.steps * len(subsets),
+        train_seconds=sum(one.seconds for one in trained),
         evaluation_steps=int(subsets.sum()) * EPISODES * run.suite.episode_steps,
         evaluation_seconds=time.monotonic() - began,
     )
-    scores = SubsetScores(subsets, measured.scores, measured.episodes, run.suite.names, "real training")
-    return scores, spent
+    scores = np.concatenate([one.scores for one in measured])
+    episodes = np.concatenate([one.episodes for one in measured])
+    return SubsetScores(subsets, scores, episodes, run.suite.names, "real training"), spent
+
+
+def spread_fine_tuning(validation: Validation, cluster: str) -> None:
+    """Train the batches on the nodes of a Ray cluster, each as one job; `fine_tune` then finds them done.
+
+    Args:
+        validation: which.
+        cluster: address, as of `scale.spread`.
+
+    Raises:
+        ConfigError: there is no such cluster.
+        RunError: as of `fine_tune`.
+    """
+    run, each = validation.run, validation.config.steps
+    parts = [Part(run, _folder(first), each * (end - first)) for first, end in batches(validation)]
+    jobs = [(run.folder.resolve(), validation.config, *batch) for batch in batches(validation)]
+    spread_trainings("real", parts, train_job, jobs, cluster)
+
+
+def train_job(folder: Path, config: ValidationConfig, first: int, end: int) -> None:
+    """One batch of `spread_fine_tuning`, in a process of its own."""
+    with Progress("real", 0, quiet=True) as progress:
+        train_batch(Validation(read_run(folder), config), first, end, progress)
+
+
+def batches(validation: Validation) -> list[tuple[int, int]]:
+    """The first subset and the end of each population, whose policies train together."""
+    m = len(validation.subsets)
+    return [(first, min(first + BATCH, m)) for first in range(0, m, BATCH)]
+
+
+def train_batch(validation: Validation, first: int, end: int, progress: Progress) -> Trained:
+    """Train the policies of subsets `first` to `end` - 1, or go on with them.
+
+    Raises:
+        RunError: as of `fine_tune`.
+    """
+    run, subsets = validation.run, validation.subsets[first:end]
+    conditioned = run.config.meta_conditioned
+    members = tuple(Member(tuple(map(int, np.flatnonzero(row))), conditioned, WORLDS) for row in subsets)
+    start = clone_policy(run.population("meta"), 0, (conditioned,) * len(members))
+    seed = run.config.seed + validation.config.seed + SEED + 1000 * first
+    steps, folder = validation.config.steps * len(members), run.path(_folder(first))
+    return train_population(run.suite, members, run.config.training, steps, seed, folder, "real", start, progress)
+
+
+def _folder(first: int) -> str:
+    return f"validation/finetuned/{first}"

@@ -31,7 +31,7 @@ from pgx_core.validation.agreement import REGRET_LIMIT, Groups, correlate, regre
 from pgx_core.validation.costs import costs
 from pgx_core.validation.estimates import Effort, estimate, groups_of
 from pgx_core.validation.findings import Findings, load_findings
-from pgx_core.validation.finetuning import Spent, fine_tune
+from pgx_core.validation.finetuning import Spent, fine_tune, spread_fine_tuning
 from pgx_core.validation.plots import save_plots
 from pgx_core.validation.sensitivity import Reference, sensitivity
 from pgx_core.validation.validation import Validation, seeded_grouping
@@ -48,12 +48,19 @@ class Stage:
     name: str
     results: tuple[str, ...]
     work: Callable[[Validation], tuple[Any, ...]]
+    spread: Callable[[Validation, str], None] | None = None  # does what it can of the work on a cluster, before it
 
 
-def validate(validation: Validation, say: Callable[[str], None] = print) -> Findings:
+def validate(validation: Validation, say: Callable[[str], None] = print, cluster: str | None = None) -> Findings:
     """Run every stage whose results are not yet there, then draw the plots.
 
+    Args:
+        validation: which.
+        say: where one line per stage goes.
+        cluster: address of a Ray cluster that shares the real training, as of `scale.spread`.
+
     Raises:
+        ConfigError: there is no such cluster.
         RunError: a result is damaged, or the folder cannot be written.
     """
     for stage in STAGES:
@@ -61,6 +68,8 @@ def validate(validation: Validation, say: Callable[[str], None] = print) -> Find
         if all(path.exists() for path in paths):
             continue
         began = time.monotonic()
+        if cluster and stage.spread:
+            stage.spread(validation, cluster)
         for path, record in zip(paths, stage.work(validation), strict=True):
             save_record(path, record)
         say(f"{stage.name}: {time.monotonic() - began:.1f} s")
@@ -171,7 +180,7 @@ STAGES = (
     Stage("taylor", ("taylor",), _taylor),
     Stage("estimates", ("gram", "gram_effort", "projection", "projection_effort"), _estimates),
     Stage("sharpness", ("sharpness",), _sharpness),
-    Stage("real training", ("real", "spent"), fine_tune),
+    Stage("real training", ("real", "spent"), fine_tune, spread_fine_tuning),
     Stage("agreement", ("correlations", "correlations_projection", "groups"), _agreement),
     Stage("costs", ("costs",), _costs),
     Stage("sensitivity", ("sensitivity",), _sensitivity),

@@ -82,10 +82,10 @@ LAYERS = {
     ),
     # Shows results and draws the robot; knows nothing of how either came about.
     "report": layer("types errors files", "numpy matplotlib jinja2 PIL mujoco jaxtyping"),
-    # Work on several machines; Ray is imported where it is asked for.
-    "scale": layer("errors", "ray"),
     # A run folder: every stage's settings and where its results lie, but not their order.
     "run": layer("grouping training learning.network objectives errors records files types", "numpy torch"),
+    # Trainings on several machines; Ray is imported where it is asked for.
+    "scale": layer("run training errors", "ray"),
     # What a run hands out, gathered from its folder.
     "results": layer(
         "run training.methods simulation.robot_model learning.network objectives.environment_suite export report "
@@ -102,7 +102,7 @@ LAYERS = {
     "pipeline": layer("stages run memory errors files"),
     # A finished run's estimate against real training: it repeats parts of the run, so it may see almost all of it.
     "validation": layer(
-        "pipeline run training learning gradients surrogate affinity clustering grouping report.labels "
+        "pipeline run scale training learning gradients surrogate affinity clustering grouping report.labels "
         "types errors files records",
         "numpy torch scipy sklearn matplotlib jaxtyping",
     ),

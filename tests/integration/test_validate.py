@@ -13,6 +13,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pgx_core.validation import finetuning
+
 SETTINGS = ("--steps", 600)
 TIMED = ("spent", "costs", "gram_effort", "projection_effort")
 ASKED_FOR = {
@@ -84,6 +86,19 @@ def test_a_validation_that_is_killed_again_and_again(validated, other, tmp_path,
     assert fork("validate", folder, *SETTINGS).status == 0
     assert _results(folder / "validation") == _results(validated.folder / "validation")
     assert not list((folder / "validation").rglob(".*")), "drafts of the killed processes remain"
+
+
+def test_a_cluster_finds_the_same(other, tmp_path, monkeypatch, call) -> None:
+    pytest.importorskip("ray", reason="needs the extra 'scale'")
+    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+    monkeypatch.setattr(finetuning, "BATCH", 6)
+    alone, shared = (shutil.copytree(other.folder, tmp_path / name) for name in ("alone", "shared"))
+    assert call("validate", alone, *SETTINGS).status == 0
+    assert call("validate", shared, *SETTINGS, "--ray", "local").status == 0
+    assert _results(alone / "validation") == _results(shared / "validation")
+    for folder in (alone, shared):
+        trained = {path.parent.name for path in (folder / "validation/finetuned").glob("*/checkpoint.pt")}
+        assert trained == {"0", "6"}, "10 subsets in batches of 6 are two"
 
 
 def test_other_settings_are_refused(run, call) -> None:
