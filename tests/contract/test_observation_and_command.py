@@ -75,7 +75,8 @@ def test_every_tick_honours_limits_and_joint_speed(simulate, random_actions):
 
 
 def test_the_engine_is_given_the_limited_command(simulate, random_actions, monkeypatch):
-    simulation = simulate(SHORT, stagger=False)
+    prompt = replace(SHORT, randomization=None)
+    simulation = simulate(prompt, stagger=False)
     given, step = [], simulation._engine.step
     monkeypatch.setattr(simulation._engine, "step", lambda command: (given.append(command.clone()), step(command)))
     simulation.reset()

@@ -100,16 +100,16 @@ def test_grouping_that_does_not_fit_six_objectives(grouping) -> None:
 def test_every_method_gets_the_same_steps_in_all(tmp_path) -> None:
     run = Run(tmp_path, "signs", SIGNS, RunConfig(compare=("joint", "joint_id", "groups", "cosine", "random")))
     meta, rollouts = run.meta_steps, run.rollout_steps
-    assert (run.steps, meta) == (500_000, 75_000)
+    assert (run.steps, meta) == (800_000, 120_000)
     assert rollouts == 6 * 21 * 200  # 4096 samples are 21 episodes of 200 steps
     own = {method: run.training_steps(method) for method in run.methods}
     assert own == {
-        "groups_id": 500_000 - meta - rollouts,
-        "groups": 500_000 - meta - rollouts,
-        "cosine": 500_000 - meta - rollouts,
-        "joint": 500_000 - meta,
-        "random": 500_000 - meta,
-        "joint_id": 500_000,
+        "groups_id": 800_000 - meta - rollouts,
+        "groups": 800_000 - meta - rollouts,
+        "cosine": 800_000 - meta - rollouts,
+        "joint": 800_000 - meta,
+        "random": 800_000 - meta,
+        "joint_id": 800_000,
     }
 
 
