@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from statistics import median
@@ -31,6 +31,7 @@ from pgx_core.comparison.statistics import estimate, mean
 from pgx_core.objectives.suites import SIGNS
 from pgx_core.simulation.simulation import Simulation
 
+TASK = replace(SIGNS, randomization=None)  # a plain Markov process: what every peer was made for
 TURN = 6  # iterations
 EPISODES, EVALUATION_SEED = 16, 20_000
 SHARED = {"gamma": OURS.discount, "max_grad_norm": 1.0}
@@ -85,7 +86,7 @@ def main(
         picture: where to draw the learning curves.
     """
     torch.set_num_threads(1)
-    records = compare(SIGNS.names.index(objective), seeds, iterations, worlds)
+    records = compare(TASK.names.index(objective), seeds, iterations, worlds)
     steps = [HORIZON * worlds * TURN * (turn + 1) for turn in range(iterations // TURN)]
     figures = comparison(records, TURN * HORIZON * worlds)
     show(records, steps, figures, objective)
@@ -98,7 +99,7 @@ def compare(objective: int, seeds: int, iterations: int, worlds: int) -> dict[st
     """Train every contestant in turns, and measure it after each."""
     records = {name: Record() for name in CONTESTANTS}
     for seed in range(seeds):
-        learners = {name: new(SIGNS, objective, worlds, iterations, seed) for name, new in CONTESTANTS.items()}
+        learners = {name: new(TASK, objective, worlds, iterations, seed) for name, new in CONTESTANTS.items()}
         for record in records.values():
             record.curves.append([])
         for _ in range(iterations // TURN):
@@ -114,12 +115,12 @@ def compare(objective: int, seeds: int, iterations: int, worlds: int) -> dict[st
 @torch.no_grad()
 def score(learner: Learner, objective: int) -> float:
     """Mean score per step of the mean action over full episodes, from the same starts for all."""
-    simulation = Simulation(SIGNS, np.full(EPISODES, objective), EVALUATION_SEED, stagger=False)
+    simulation = Simulation(TASK, np.full(EPISODES, objective), EVALUATION_SEED, stagger=False)
     observations, total = simulation.reset(), 0.0
-    for _ in range(SIGNS.episode_steps):
+    for _ in range(TASK.episode_steps):
         step = simulation.step(learner.act(observations))
         observations, total = step.observations, total + float(step.scores.mean())
-    return total / SIGNS.episode_steps
+    return total / TASK.episode_steps
 
 
 def comparison(records: dict[str, Record], turn_steps: int) -> dict[str, object]:
