@@ -6,6 +6,7 @@ python examples/07_ros_demo.py [BUNDLE] [SECONDS_EACH]    needs `make ros`; writ
 from __future__ import annotations
 
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -17,11 +18,15 @@ from pgx_core.serving.manifest import BundleManifest
 
 try:
     from nav_msgs.msg import Odometry
+    from pgx_bringup.monitor import Monitor
     from pgx_bringup.up import UpConfig, require_alive, serving, stopping
     from rclpy.qos import qos_profile_sensor_data
     from std_msgs.msg import String
 except ImportError as error:
     sys.exit(print(f"no ROS here ({error.name} is missing): `make ros` adds it, where there are wheels for it"))
+
+
+PATIENCE = 30.0  # s until a commanded objective must be pursued: at first the processes start, discover and verify
 
 
 class Diary:
@@ -68,19 +73,28 @@ def main(folder: str = "runs/demo/bundle", seconds: str = "4") -> None:
             if stopped:
                 sys.exit("interrupted")
 
-        diary, publisher = Diary(node), node.create_publisher(String, "policy_server/objective_name", 1)
+        diary, monitor, stopped_in = Diary(node), Monitor(node), dict[str, str]()
+        publisher = node.create_publisher(String, "policy_server/objective_name", 1)
         for objective in schedule:
-            while diary.pursued != objective:  # again and again: until the robot is up nobody hears it
-                publisher.publish(String(data=objective))
+            asked = time.monotonic()
+            while diary.pursued != objective and time.monotonic() < asked + PATIENCE:
+                publisher.publish(String(data=objective))  # again and again: until the robot is up nobody hears it
                 listen()
+            if diary.pursued != objective:
+                print(f"{objective} is not pursued; {monitor.headline()}")
+                break
             began = diary.time
             while diary.time < began + float(seconds):
                 listen()
-    draw(diary, manifest, Path(folder).resolve().parent / "ros_tracking.png")
+            if monitor.values.get("mode") != "RUN":
+                stopped_in[objective] = monitor.headline()
+    if not diary.rows:
+        sys.exit("the robot did not start; `pgx up` shows more")
+    draw(diary, manifest, stopped_in, Path(folder).resolve().parent / "ros_tracking.png")
 
 
-def draw(diary: Diary, manifest: BundleManifest, path: Path) -> None:
-    """Commanded against achieved velocity; a line for every objective."""
+def draw(diary: Diary, manifest: BundleManifest, stopped_in: dict[str, str], path: Path) -> None:
+    """Commanded against achieved velocity; a line for every objective, with the reason if the robot was stopped."""
     times, achieved, active = zip(*diary.rows, strict=True)
     groups, names = zip(*(policy.split("/", 1) for policy in active), strict=True)
     commands = {objective.name: objective.command.get("velocity", np.nan) for objective in manifest.objectives}
@@ -92,7 +106,8 @@ def draw(diary: Diary, manifest: BundleManifest, path: Path) -> None:
     for name in dict.fromkeys(names):
         speeds = [speed for speed, other in zip(achieved, names, strict=True) if other == name]
         late = np.mean(speeds[len(speeds) // 2 :])
-        print(f"{name:<16} commanded {commands[name]:6.2f} m/s   achieved {late:6.2f} m/s   over ROS")
+        line = f"{name:<16} commanded {commands[name]:6.2f} m/s   achieved {late:6.2f} m/s   over ROS"
+        print(line, stopped_in.get(name, ""), sep="   ")
     print("picture", path)
 
 
