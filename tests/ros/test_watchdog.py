@@ -161,14 +161,18 @@ def watchdog_says(level: bytes) -> Callable[[DiagnosticArray], bool]:
 
 
 def test_a_killed_server_is_replaced_and_a_new_one_takes_over(
-    start_sim, start_server, start_watchdog, recorder: Recorder
+    monkeypatch: pytest.MonkeyPatch, start_sim, start_server, start_watchdog, recorder: Recorder
 ) -> None:
-    start_sim()
+    """And nothing is imported meanwhile: the robot and its watchdog would stand still until it is."""
+    monkeypatch.setenv("PYTHONPROFILEIMPORTTIME", "1")  # each import is a line of the log
+    sim = start_sim()
     settings = {"use_sim_time": True, "autostart": True, "initial_objective": "walk"}
     server: Process = start_server(**settings)
-    start_watchdog(use_sim_time=True)
+    watchdog = start_watchdog(use_sim_time=True)
     recorder.listen(DiagnosticArray, "/diagnostics", reliable=True)
     recorder.wait_for("/diagnostics", watchdog_says(DiagnosticStatus.OK))
+    imported = [process.log.count("import time:") for process in (sim, watchdog)]
+    assert min(imported) > 100
     server.wait_for("RAMP -> RUN")
     server.popen.send_signal(signal.SIGKILL)
     server.popen.wait()
@@ -178,6 +182,8 @@ def test_a_killed_server_is_replaced_and_a_new_one_takes_over(
     start_server(**settings).wait_for("RAMP -> RUN", 30.0)
     place = len(recorder.heard["/diagnostics"])
     recorder.wait_for("/diagnostics", watchdog_says(DiagnosticStatus.OK), after=place)
+    for process, before in zip((sim, watchdog), imported, strict=True):
+        assert process.log.count("import time:") == before, process.log
 
 
 def test_only_a_robot_that_is_watched_is_activated(start_sim, start_server, start_watchdog) -> None:
