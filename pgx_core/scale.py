@@ -13,7 +13,7 @@ from pgx_core.errors import ConfigError, PgxError, RunError
 from pgx_core.run import Run
 from pgx_core.training.progress import Progress
 
-LOCAL = "local"  # a cluster of this machine alone, for as long as it is needed
+LOCAL = "local"  # a cluster of this machine alone, for as long as it is needed; Ray's own word: None may join another's
 RETRIES = 10  # nodes that a job may lose
 PATIENCE = 5.0  # s to find a cluster
 POLL = 1.0  # s between two looks at what is done
@@ -100,8 +100,7 @@ def _connect(address: str) -> Any:
         if ":" in address:  # Ray itself tries for minutes
             host, _, port = address.rpartition(":")
             socket.create_connection((host, int(port)), PATIENCE).close()
-        where = None if address == LOCAL else address
-        ray.init(where, include_dashboard=False, log_to_driver=False, logging_level="error")
+        ray.init(address, include_dashboard=False, log_to_driver=False, logging_level="error")
     except (OSError, ValueError, RuntimeError) as error:
         reason = str(error).splitlines()[0]
         raise ConfigError(
