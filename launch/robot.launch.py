@@ -8,6 +8,7 @@ from launch.conditions import IfCondition
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch.substitutions import EnvironmentVariable, LaunchConfiguration, NotEqualsSubstitution, PathJoinSubstitution
 from launch_ros.actions import Node
+from launch_ros.parameter_descriptions import ParameterFile
 from launch_ros.substitutions import FindPackageShare
 
 from launch import LaunchDescription
@@ -54,9 +55,11 @@ def _node(name, parameters, respawn=False):
         executable=name,
         name=name,
         namespace=LaunchConfiguration("namespace"),
-        parameters=[LaunchConfiguration("params_file"), common, parameters],
+        # With substitutions allowed a file that is missing ends the launch; else the nodes would start without it.
+        parameters=[ParameterFile(LaunchConfiguration("params_file"), allow_substs=True), common, parameters],
         remappings=[("imu/data", LaunchConfiguration("imu"))],
         respawn=respawn,
+        respawn_delay=0.5,
         ros_arguments=["--log-level", LaunchConfiguration("log_level")],
         output="screen",
     )

@@ -3,11 +3,11 @@
 ros2 launch pgx_bringup sim.launch.py bundle_path:=runs/demo/bundle
 """
 
-from launch.actions import DeclareLaunchArgument, IncludeLaunchDescription, SetEnvironmentVariable
+from launch.actions import DeclareLaunchArgument, IncludeLaunchDescription, SetEnvironmentVariable, Shutdown
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch.substitutions import EnvironmentVariable, LaunchConfiguration, PathJoinSubstitution, PythonExpression
 from launch_ros.actions import Node
-from launch_ros.parameter_descriptions import ParameterValue
+from launch_ros.parameter_descriptions import ParameterFile, ParameterValue
 from launch_ros.substitutions import FindPackageShare
 
 from launch import LaunchDescription
@@ -20,11 +20,12 @@ ARGUMENTS = {
     "robot": ("sim", "name of the parameter file"),
     "params_file": ([SHARE, "/params/", LaunchConfiguration("robot"), ".yaml"], "parameters"),
     "namespace": ("", "of all nodes"),
-    "use_sim_time": ("true", "serve on the simulator's clock"),
+    "use_sim_time": ("true", "always: the simulated robot tells the time"),
     "headless": ("true", "no viewer"),
     "log_level": ("info", "debug, info, warn, error or fatal"),
     "record": ("", "file of an MCAP recording; empty: none"),
 }
+CHOICES = {"use_sim_time": ["true"]}  # on the wall clock no reading of the simulated robot would be fresh
 
 
 def generate_launch_description():
@@ -35,7 +36,8 @@ def generate_launch_description():
         name="pgx_sim",
         namespace=LaunchConfiguration("namespace"),
         parameters=[
-            LaunchConfiguration("params_file"),
+            # See robot.launch.py. Here too, since what has started before the launch ends so would be left running.
+            ParameterFile(LaunchConfiguration("params_file"), allow_substs=True),
             {
                 "bundle_path": LaunchConfiguration("bundle_path"),
                 "viewer": ParameterValue(VIEWER, value_type=bool),
@@ -43,6 +45,7 @@ def generate_launch_description():
         ],
         ros_arguments=["--log-level", LaunchConfiguration("log_level")],
         output="screen",
+        on_exit=Shutdown(reason="the simulated robot has ended"),
     )
     names = ("bundle_path", "robot", "params_file", "namespace", "use_sim_time", "headless", "log_level", "record")
     server = IncludeLaunchDescription(
@@ -50,7 +53,7 @@ def generate_launch_description():
         launch_arguments=({name: LaunchConfiguration(name) for name in names} | {"imu": "imu/data"}).items(),
     )
     arguments = [
-        DeclareLaunchArgument(name, default_value=default, description=description)
+        DeclareLaunchArgument(name, default_value=default, description=description, choices=CHOICES.get(name))
         for name, (default, description) in ARGUMENTS.items()
     ]
     transport = SetEnvironmentVariable(TRANSPORT, EnvironmentVariable(TRANSPORT, default_value="UDPv4"))

@@ -51,7 +51,7 @@ def launch(tmp_path: Path, runner_bundle: Path) -> Iterator[Callable[..., Proces
         return started[-1]
 
     yield run
-    for process in started:
+    for process in (each for each in started if each.alive):
         children = psutil.Process(process.popen.pid).children(recursive=True)
         os.killpg(process.popen.pid, signal.SIGINT)  # as a terminal does: launch leaves it at that
         process.popen.wait(10.0)
@@ -100,6 +100,31 @@ def test_parameters_of_another_file(launch, recorder: Recorder, tmp_path: Path) 
     values.write_text("/**/policy_server: {ros__parameters: {blend_s: 1.25}}\n")
     launch("robot.launch.py", params_file=values, use_sim_time="true")
     assert parameters(recorder, "/policy_server", "blend_s", "use_sim_time") == [1.25, True]
+
+
+@pytest.mark.parametrize("name", ["robot.launch.py", "sim.launch.py"])
+def test_a_parameter_file_that_is_missing_starts_nothing(launch, recorder: Recorder, tmp_path: Path, name: str) -> None:
+    """Its nodes would run on defaults, without the robot's e-stop."""
+    process = launch(name, params_file=tmp_path / "misspelt.yaml")
+    assert process.popen.wait(30.0) != 0
+    assert f"No such file or directory: '{tmp_path / 'misspelt.yaml'}'" in process.log
+    assert "process started" not in process.log
+
+
+def test_a_simulated_robot_that_ends_takes_the_others_along(launch) -> None:
+    process = launch("sim.launch.py")
+    process.wait_for("INACTIVE -> HOLD", 40.0)
+    running = [psutil.Process(pid) for pid in descendants(process)]
+    simulator = next(each for each in running if any("pgx_sim" in word for word in each.cmdline()))
+    simulator.terminate()
+    process.popen.wait(20.0)
+    assert not any(each.is_running() for each in running)
+
+
+def test_a_simulated_robot_cannot_be_served_on_the_wall_clock(launch) -> None:
+    process = launch("sim.launch.py", use_sim_time="false")
+    assert process.popen.wait(30.0) != 0
+    assert "Valid options are: ['true']" in process.log and "process started" not in process.log
 
 
 def descendants(process: Process) -> list[int]:

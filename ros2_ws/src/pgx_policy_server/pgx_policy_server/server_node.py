@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.clock import Clock, ClockType
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
@@ -102,7 +104,7 @@ class PolicyServerNode(LifecycleNode):
         return Answer.SUCCESS
 
     def _refuse(self, note: str) -> Answer:
-        if note != self._note:  # autostart tries again and again
+        if _without_numbers(note) != _without_numbers(self._note):  # autostart tries again and again, and ages grow
             log = self.get_logger()
             log.info(note) if self._starting else log.error(note)
         self._note = note
@@ -144,6 +146,11 @@ class PolicyServerNode(LifecycleNode):
         if self._session is None:
             return View(self._state, errors=(self._note,) if self._note else ())
         return self._session.view(self._state, self._note)
+
+
+def _without_numbers(note: str) -> str:
+    """What it is about, whatever the age of a reading: refusals that are alike here are told once."""
+    return re.sub(r"\d+(\.\d+)?", "", note)
 
 
 def main() -> None:
