@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -41,6 +41,7 @@ class Episode:
     distance: Float[np.ndarray, "T"]  # from the tool to its target, m; NaN for a robot without such sensors
     objectives: tuple[str, ...]
     groups: tuple[str, ...]
+    observed: Mapping[str, Float[np.ndarray, "T"]]  # the sensors that are observed by name, value by value
     refusals: int  # ticks whose readings or answer were refused
     stops: tuple[str, ...]  # when and why the robot was damped
 
@@ -122,10 +123,13 @@ def play(bundle: Bundle, model: mujoco.MjModel, schedule: Sequence[str], seconds
             stops += [f"{time:.2f} s: {event.reason}" for event in tick.events if event.target == Mode.DAMP.value]
             mujoco.mj_subtreeVel(model, robot.data)
             command, seen = robot.data.ctrl[robot.actuators].copy(), (robot.velocity(), robot.distance())
-            rows.append((robot.data.time, robot.data.qpos.copy(), command, *seen, objective, tick.group))
-    times, qpos, commands, velocities, distances, objectives, groups = zip(*rows, strict=True)
+            rows.append(
+                (robot.data.time, robot.data.qpos.copy(), command, *seen, objective, tick.group, robot.observed())
+            )
+    times, qpos, commands, velocities, distances, objectives, groups, sensors = zip(*rows, strict=True)
     target = np.array([targets[objective] for objective in objectives])
-    told = (target, np.array(distances), objectives, groups, refusals, tuple(stops))
+    observed = {name: np.array([values[name] for values in sensors]) for name in sensors[0]}
+    told = (target, np.array(distances), objectives, groups, observed, refusals, tuple(stops))
     return Episode(np.array(times), np.array(qpos), np.array(commands), np.array(velocities), *told)
 
 
@@ -173,6 +177,20 @@ class SimulatedRobot:
     def distance(self) -> float:
         """From the tool to its target, m; NaN for a robot without such sensors."""
         return aim_error(self.model, self.data)
+
+    def observed(self) -> dict[str, float]:
+        """The values of the sensors that the policy observes by name."""
+        named = [
+            term.source.removeprefix(SENSOR_PREFIX)
+            for term in self.controller.contract.observation
+            if term.source.startswith(SENSOR_PREFIX)
+        ]
+        read = {name: self.data.sensor(name).data for name in named}
+        return {
+            name if len(values) == 1 else f"{name} {index}": float(value)
+            for name, values in read.items()
+            for index, value in enumerate(values)
+        }
 
     def tick(self) -> Tick:
         """One control tick, and the physics until the next."""

@@ -91,7 +91,7 @@ def _rationale(partition: Partition) -> str:
     measured = "" if np.isnan(partition.stability) else f", stability {partition.stability:.2f}"
     return (
         f"The objectives were grouped by how much adapting the meta policy to one is estimated to help the others "
-        f"(method {partition.method}, {groups}, clustering value {partition.value:.2f}{measured})."
+        f"(method {partition.method}, {groups}{measured})."
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shlex
 import shutil
 from collections.abc import Iterator
@@ -192,9 +193,9 @@ def open_run(folder: Path, reference: str, config: RunConfig) -> Run:
         return run
     if old:
         _check_same(folder, _anywhere(old), _anywhere(settings))
-    else:
-        check_settings(run)
     rehearse(suite, config.training.simulation)
+    if not old:
+        check_settings(run)
     write_file(path, to_json(settings))
     return run
 
@@ -225,9 +226,11 @@ def check_settings(run: Run) -> None:
     enough = run.config.rollouts.samples > (MIN_EPISODES - 1) * episode
     expected = f"at least {MIN_EPISODES} episodes of {episode} steps"
     require(enough, "rollouts.samples", expected, run.config.rollouts.samples)
-    spent = run.steps - min(run.training_steps(method) for method in run.methods)
     require(run.meta_steps >= 1, "steps", f"more, or a meta_share above {run.config.meta_share}", run.steps)
-    require(run.steps > spent, "steps", f"more than the {spent} of the meta policy and its rollouts", run.steps)
+    left = min(run.training_steps(method) for method in run.methods)
+    fewest = math.ceil((run.rollout_steps + 1) / (1.0 - run.config.meta_share))
+    expected = f"at least {fewest}, since the meta policy takes {run.config.meta_share:.0%} and its rollouts "
+    require(left >= 1, "steps", f"{expected}{run.rollout_steps}", run.steps)
 
 
 def forget(run: Run, names: tuple[str, ...]) -> None:
@@ -251,7 +254,8 @@ def _check_same(folder: Path, old: Settings, new: Settings) -> None:
     if old == new:
         return
     if old.suite == new.suite and old.config == new.config:
-        raise RunError(f"'{folder}': the suite's file has changed since this run began; choose another --out")
+        changed = "the suite's file or its robot's MJCF has changed since this run began"
+        raise RunError(f"'{folder}': {changed}; choose another --out")
     where, was, now = next(_differences(to_plain(old), to_plain(new), ""))
     raise RunError(
         f"'{folder}' holds a run with other settings ({where} was {was}, is now {now}); choose another --out, or "

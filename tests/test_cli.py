@@ -88,7 +88,7 @@ def test_the_suites(capsys) -> None:
             1,
             "grouping.clustering.k: expected auto, or 1 to the 4 objectives, got 9",
         ),
-        ("train tiny --steps 500", 1, "steps: expected more than the"),
+        ("train tiny --steps 500", 1, "steps: expected at least "),
         ("train tiny --grouping.surrogate.trust-radius nan", 1, "expected trust_radius > 0, got nan"),
         ("train tiny --seed -1", 1, "seed: expected 0 to 2147483647, got -1"),
     ],

@@ -169,3 +169,15 @@ def test_an_unknown_objective_is_refused_before_the_start(bundle, model) -> None
 def test_a_time_without_a_tick_is_refused(seconds, bundle, model) -> None:
     with pytest.raises(ConfigError, match=r"seconds: expected 0.04 s \(a control tick\) or more"):
         play(bundle, model, ("left",), seconds)
+
+
+def test_what_a_policy_observes_by_name_is_kept_value_by_value() -> None:
+    bundle = load_bundle(Path(__file__).parents[1] / "models" / "arm")
+    model = load_model(bundle, None)
+    episode = play(bundle, model, ("reach_left",), 0.1)
+    assert list(episode.observed) == [f"{name} {axis}" for name in ("tool", "target") for axis in range(3)]
+    tool, target = (
+        np.stack([episode.observed[f"{name} {axis}"] for axis in range(3)], 1) for name in ("tool", "target")
+    )
+    np.testing.assert_allclose(np.linalg.norm(tool - target, axis=1), episode.distance)
+    assert (np.ptp(tool, axis=0) > 0).any() and not np.ptp(target, axis=0).any()

@@ -18,6 +18,7 @@ from pgx_core.serving import load_bundle
 from pgx_core.serving.manifest import BundleManifest
 
 FRAMES_PER_SECOND = 12.5
+MOST_SENSORS = 6  # in one picture
 
 
 def main(
@@ -62,11 +63,13 @@ def gentle_schedule(manifest: BundleManifest) -> tuple[str, ...]:
 
 
 def _stretch(episode: Episode, start: int, end: int) -> str:
-    """One objective's stretch in a line; where it commands a velocity, with that of its second half."""
+    """One objective's stretch in a line, with what came of it in its second half."""
     line = f"{episode.objectives[start]:<16} {episode.groups[start]}"
     late = slice((start + end) // 2, end)
     if not math.isnan(episode.distance[start]):
         return f"{line}   {100.0 * float(np.mean(episode.distance[late])):.1f} cm from the target in the second half"
+    if not _shown(episode).any():
+        return line + "".join(f"   {name} {np.mean(episode.observed[name][late]):.3g}" for name in _sensors(episode))
     achieved = np.mean(episode.velocity[late], 0)
     units = list(MOTIONS.items())
     return line + "".join(
@@ -76,7 +79,7 @@ def _stretch(episode: Episode, start: int, end: int) -> str:
 
 
 def _draw(folder: Path, model: mujoco.MjModel, episode: Episode, rate: float) -> list[Path]:
-    """The film, and a plot of how velocities were met that were commanded, or targets that were to be reached."""
+    """The film, and a plot of commanded velocities, of targets to be reached, or else of observed sensors."""
     every = max(1, round(rate / FRAMES_PER_SECOND))
     captions = [_caption(episode, tick) for tick in range(0, len(episode.times), every)]
     frames = render_frames(model, episode.qpos[::every], captions=captions)
@@ -92,11 +95,20 @@ def _draw(folder: Path, model: mujoco.MjModel, episode: Episode, rate: float) ->
             if _shown(episode)[k]
         }
         figure = plot_tracking(episode.times, tracks, *stretches)
+    elif _sensors(episode):
+        nothing = np.full(len(episode.times), np.nan)
+        tracks = {name: (nothing, episode.observed[name]) for name in _sensors(episode)}
+        figure = plot_tracking(episode.times, tracks, *stretches)
     else:
         return [folder / "play.gif"]
     with atomic_path(folder / "tracking.png") as draft:
         figure.savefig(draft, dpi=150)
     return [folder / "play.gif", folder / "tracking.png"]
+
+
+def _sensors(episode: Episode) -> list[str]:
+    """Of a robot whose objectives command neither motion nor target: what it observes of its task."""
+    return list(episode.observed)[:MOST_SENSORS]
 
 
 def _shown(episode: Episode) -> np.ndarray:

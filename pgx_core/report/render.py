@@ -157,14 +157,17 @@ def plot_tracking(
 
     Args:
         times: s.
-        tracks: by what it is and its unit ("velocity, m/s"), one above the other: commanded, achieved.
+        tracks: by what it is and its unit ("velocity, m/s"), one above the other: commanded (NaN where nothing is),
+            achieved.
         objective_names: the objective at each time.
         groups: index of the group that serves it at each time.
     """
     figure, rows = _stretches_figure(times, objective_names, groups, len(tracks))
     for axes, (label, (commanded, achieved)) in zip(rows, tracks.items(), strict=True):
-        axes.plot(times, commanded, color="#333333", linestyle="--", linewidth=1.5, label="commanded")
-        axes.plot(times, achieved, color="#0072B2", linewidth=1.8, label="achieved")
+        told = not np.isnan(commanded).all()
+        if told:
+            axes.plot(times, commanded, color="#333333", linestyle="--", linewidth=1.5, label="commanded")
+        axes.plot(times, achieved, color="#0072B2", linewidth=1.8, label="achieved" if told else "measured")
         axes.margins(x=0, y=0.15)
         axes.set_ylabel(label)
     _legend(figure, rows[-1], groups)
@@ -222,7 +225,8 @@ def _stretches_figure(
 
 def _legend(figure: Figure, axes: Axes, groups: Sequence[int]) -> None:
     patches = [Patch(color=group_colour(g), alpha=0.45, label=f"group {g}") for g in sorted(set(groups))]
-    handles = [*axes.get_lines()[-2:], *patches]
+    lines = [line for line in axes.get_lines() if not str(line.get_label()).startswith("_")]  # matplotlib's own names
+    handles = [*lines, *patches]
     figure.legend(handles=handles, loc="outside lower left", ncols=6, frameon=False, fontsize=9)
 
 

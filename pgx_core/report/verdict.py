@@ -74,7 +74,7 @@ def caveats(data: ReportData) -> tuple[str, ...]:
         "reverse a small difference.",
         "Everything was measured in simulation. Nothing here is certified for use on a real robot.",
     ]
-    return (*notes, *_partition_caveats(data), *_fairness_caveats(data))
+    return (*notes, *_partition_caveats(data), *_taylor_caveats(data), *_fairness_caveats(data))
 
 
 def _error_of_mean(errors: np.ndarray) -> float:
@@ -172,6 +172,20 @@ def _partition_caveats(data: ReportData) -> list[str]:
             f"{data.partition.stability:.2f} (1 is always the same, 0 is chance)."
         )
     return notes
+
+
+def _taylor_caveats(data: ReportData) -> list[str]:
+    """How far the formula behind the affinities is off where it was used."""
+    errors = [
+        float(np.interp(length, data.taylor_lengths, residuals))
+        for length, residuals in zip(data.step_lengths, data.taylor_residuals, strict=True)
+    ]
+    if not errors:
+        return []
+    return [
+        f"The groups rest on a first-order formula. At its steps of {np.median(data.step_lengths):.1%} of the "
+        f"parameters' length it misses the log-ratio by {np.median(errors):.0%} (median over the subsets)."
+    ]
 
 
 def _fairness_caveats(data: ReportData) -> list[str]:

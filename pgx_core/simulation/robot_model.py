@@ -125,7 +125,10 @@ def _actuated_joints(model: mujoco.MjModel, robot: Robot) -> np.ndarray:
 
 
 def _title(model: mujoco.MjModel, robot: Robot, actuator: int) -> str:
-    return f"robot '{robot.name}': actuator '{model.actuator(actuator).name or actuator}'"
+    name, joint = model.actuator(actuator).name, int(model.actuator_trnid[actuator, 0])
+    on_joint = model.actuator_trntype[actuator] == int(mujoco.mjtTrn.mjTRN_JOINT)
+    unnamed = f"the actuator of joint '{model.joint(joint).name}'" if on_joint else f"actuator {actuator}"
+    return f"robot '{robot.name}': " + (f"actuator '{name}'" if name else unnamed)
 
 
 def _home(model: mujoco.MjModel) -> np.ndarray:
@@ -164,7 +167,8 @@ def _joint(model: mujoco.MjModel, robot: Robot, actuator: int, home: np.ndarray)
     limited = bool(model.jnt_limited[joint])
     if not model.actuator_ctrllimited[actuator]:
         if kind != "position" or not limited:
-            raise SuiteError(f"{_title(model, robot, actuator)} has no ctrlrange; a policy needs a bounded command")
+            bounded = "a ctrlrange (or, for positions, a range of its joint); a policy needs a bounded command"
+            raise SuiteError(f"{_title(model, robot, actuator)}: expected {bounded}")
         lower, upper = map(float, model.jnt_range[joint])
     force = float(model.actuator_forcerange[actuator, 1]) if model.actuator_forcelimited[actuator] else 0.0
     gain, bias_velocity = model.actuator_gainprm[actuator, 0], model.actuator_biasprm[actuator, 2]
@@ -180,7 +184,7 @@ def _joint(model: mujoco.MjModel, robot: Robot, actuator: int, home: np.ndarray)
         rated_velocity=robot.velocity_limit if robot.velocity_margin else None,
         effort_limit=force or (float(abs(gain)) * max(abs(lower), abs(upper))),
         stiffness=float(gain) if kind == "position" else 0.0,
-        damping=float(-bias_velocity) if kind != "effort" else 0.0,
+        damping=0.0 - float(bias_velocity) if kind != "effort" else 0.0,
     )
 
 

@@ -27,7 +27,7 @@ AXES = 150  # directions whose curvature a model knows one by one
 class SurrogateConfig:
     """How far and how exactly the surrogate adapts."""
 
-    trust_radius: float = 0.01  # largest |dtheta|/|theta*|, > 0; the first order holds to 2% up to 0.01 (paper)
+    trust_radius: float = 0.01  # largest |dtheta|/|theta*|, > 0; the report shows how far the first order holds there
     ridge: float = 1e-3  # smallest curvature added in every direction, loss per squared step length, > 0
     held_out: float = 0.5  # share of every objective's episodes kept for the scores, 0 to 1
     blocks: int = 8  # disjoint blocks of held-out episodes for the standard errors, >= 2

@@ -209,4 +209,6 @@ def test_a_suite_that_changed_since_the_run_began(command, tmp_path, options, ca
     path.write_text(path.read_text() + "\n# another file now\n")
     ended = call(*train) if command == "train" else call(command, folder)
     assert ended.status == 1
-    assert "the suite's file has changed since this run began; choose another --out" in ended.complaint
+    assert (
+        "the suite's file or its robot's MJCF has changed since this run began; choose another --out" in ended.complaint
+    )

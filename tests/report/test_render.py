@@ -247,6 +247,14 @@ def test_tracking_shades_each_stretch_in_its_groups_colour():
     assert (lines["commanded"] == commanded).all() and (lines["achieved"] == achieved).all()
 
 
+def test_what_nobody_commands_is_called_measured():
+    times, nothing = np.linspace(0, 1, 11), np.full(11, np.nan)
+    figure = plot_tracking(times, {"knob": (nothing, times)}, ["open"] * 11, [0] * 11)
+    (line,) = figure.axes[0].get_lines()[-1:]
+    assert line.get_label() == "measured" and line.get_ydata().tolist() == times.tolist()
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["measured", "group 0"]
+
+
 def test_placing_a_pose_reads_back(runner):
     data = mujoco.MjData(runner)
     place(runner, data, walk(3)[2])

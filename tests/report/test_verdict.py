@@ -133,6 +133,14 @@ def test_caveats_name_the_seed_and_that_nothing_is_certified(data):
     assert "Random groups" not in notes and "equal steps" not in notes
 
 
+def test_the_first_orders_error_is_told_where_it_was_used(data):
+    lengths, residuals = np.array([0.001, 0.01, 0.1]), np.array([[0.01, 0.1, 1.0], [0.03, 0.3, 3.0], [0.02, 0.2, 2.0]])
+    run = dataclasses.replace(
+        data, taylor_lengths=lengths, taylor_residuals=residuals, step_lengths=np.array([0.01, 0.01, 0.0055])
+    )
+    assert "At its steps of 1.0% of the parameters' length it misses the log-ratio by 11%" in " ".join(caveats(run))
+
+
 def test_caveats_appear_when_they_hold(data):
     groups = next(m for m in data.methods if m.method == "groups").scores
     assert "groups without the objective id: the choice" in " ".join(caveats(changed(data, "random", scores=groups)))

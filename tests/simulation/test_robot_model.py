@@ -54,6 +54,7 @@ def test_other_kinds_of_command_are_shares_of_their_range(make_robot, changes, k
     assert contract.command_type == kind
     assert [(j.default, j.scale, j.lower, j.upper) for j in contract.joints] == [(0, 1.5, -3, 2), (0, 2.5, 0, 5)]
     assert all(j.stiffness == 0.0 and j.damping == damping for j in contract.joints)
+    assert not any(np.signbit(j.damping) for j in contract.joints)  # a card that says -0 raises questions
 
 
 def test_a_position_servo_without_ctrlrange_moves_within_its_joint(make_robot):
@@ -87,9 +88,12 @@ BAD = {
     "an unknown element": ((("<touch ", "<tuch "),), "MuJoCo cannot load"),
     "a motor without ctrlrange": (
         (*MOTORS, (' ctrlrange="0 5"', "")),
-        "'1' has no ctrlrange; a policy needs a bounded",
+        "the actuator of joint 'elbow': expected a ctrlrange",
     ),
-    "a servo without any range": (((' ctrlrange="-2 0.5"', ""),), "'e' has no ctrlrange"),
+    "a servo without any range": (
+        ((' ctrlrange="-2 0.5"', ""),),
+        "actuator 'e': expected a ctrlrange .or, for positions, a range",
+    ),
     "two actuators on one joint": ((('joint="elbow"', 'joint="shoulder"'),), "one actuator per joint, two drive"),
     "mixed actuators": (MOTORS[:1], "one kind of actuator, got effort and position"),
     "an actuator on a site": (((ELBOW, ON_A_SITE),), "'e' must drive one hinge or slide joint"),
