@@ -102,8 +102,8 @@ DRAWINGS = (
         "names",
         plots.affinity_figure,
         _describe_affinity,
-        "Row and column meet where two objectives do. Higher (bluer) means that training them together helps; "
-        "± is one standard error. Lines part the groups; hatched pairs were never sampled.",
+        "Row and column meet where two objectives do. Blue: training them together helps; red: it harms. ± is one "
+        "standard error. Lines part the groups; a hatched pair, if there is one, was never sampled.",
     ),
     Drawing(
         "taylor",

@@ -30,8 +30,8 @@ def affinity_figure(data: ReportData) -> Figure:
     labels, n = data.partition.labels[order], len(order)
     cell = float(np.clip(3.6 / n, 0.42, 0.75)) if n <= MAX_ANNOTATED else 5.0 / n
     figure, axes = titled_figure(cell * n + 1.2, max(WIDTH, cell * n + 1.3), "How much objectives help each other")
-    norm, colours = _heat_scale(matrix)
-    image = axes.imshow(np.ma.masked_invalid(matrix), norm=norm, cmap=colours)
+    norm = _heat_scale(matrix)
+    image = axes.imshow(np.ma.masked_invalid(matrix), norm=norm, cmap="RdBu")
     for row, column in np.argwhere(np.isnan(matrix)):
         axes.add_patch(_unknown_cell(int(row), int(column)))
     if n <= MAX_ANNOTATED:
@@ -128,10 +128,12 @@ def costs_figure(data: ReportData) -> Figure:
     rows = np.arange(len(data.costs))
     left, right = figure.subplots(1, 2, sharey=True)
     seconds, steps = (np.array([getattr(c, name) for c in data.costs], float) for name in ("seconds", "steps"))
-    for axes, values, title in ((left, seconds, "seconds"), (right, steps, "environment steps")):
+    spent = [f"{value:.1f}" for value in seconds]
+    panels = (left, seconds, "seconds", spent), (right, steps, "environment steps", list(map(short_number, steps)))
+    for axes, values, title, texts in panels:
         strip(axes)
         axes.barh(rows, values, color="#56B4E9", height=0.7)
-        _write_values(axes, values, [short_number(value) for value in values])
+        _write_values(axes, values, texts)
         axes.set_title(title, fontsize=10)
         axes.set_xticks([])
         axes.spines["bottom"].set_visible(False)
@@ -164,14 +166,10 @@ def legend_below(figure: Figure, axes: Axes) -> None:
         figure.legend(handles, labels, loc="outside lower left", ncols=2, fontsize=8.5, frameon=False)
 
 
-def _heat_scale(matrix: np.ndarray) -> tuple[Normalize, str]:
-    """Red to blue around zero where signs differ, else light to dark blue over the range."""
-    known = matrix[np.isfinite(matrix)]
-    low, high = (float(known.min()), float(known.max())) if len(known) else (0.0, 1.0)
-    if low < 0 < high:
-        limit = max(-low, high)
-        return Normalize(-limit, limit), "RdBu"
-    return Normalize(low, high), "Blues"
+def _heat_scale(matrix: np.ndarray) -> Normalize:
+    """Around zero, so that the one colour is harm and the other help."""
+    limit = float(np.nanmax(np.abs(matrix), initial=0.0)) or 1.0
+    return Normalize(-limit, limit)
 
 
 def _unknown_cell(row: int, column: int) -> Rectangle:

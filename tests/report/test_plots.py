@@ -108,7 +108,16 @@ def test_a_heat_map_without_any_pair_is_all_hatched(data):
 def test_the_heat_map_separates_help_from_harm(data):
     axes = plots.affinity_figure(data).axes[0]
     norm = axes.get_images()[0].norm
-    assert norm(0.0) == pytest.approx(0.5)  # zero is the neutral colour where signs differ
+    assert norm(0.0) == pytest.approx(0.5)  # zero is the neutral colour
+
+
+def test_harm_alone_is_not_drawn_as_help(data):
+    run = of_size(data, 2)
+    harm = np.array([[0.0, -0.4], [-0.4, 0.0]])
+    affinity = Affinity(harm, np.abs(harm), harm[None], run.names)
+    image = plots.affinity_figure(dataclasses.replace(run, affinity=affinity)).axes[0].get_images()[0]
+    red, _, blue, _ = image.get_cmap()(image.norm(-0.4))
+    assert red > 2 * blue and image.norm(0.0) == pytest.approx(0.5)
 
 
 def test_curves_show_each_method_once_in_its_colour(data):
@@ -160,6 +169,7 @@ def test_costs_are_the_costs(data):
     seconds, steps = plots.costs_figure(data).axes
     assert [bar.get_width() for bar in seconds.patches] == [c.seconds for c in data.costs]
     assert [bar.get_width() for bar in steps.patches] == [c.steps for c in data.costs]
+    assert [text.get_text() for text in seconds.texts] == [f"{c.seconds:.1f}" for c in data.costs]
 
 
 def test_methods_differ_in_colour_and_marker():
