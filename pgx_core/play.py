@@ -55,7 +55,7 @@ def load_model(bundle: Bundle, mjcf: Path | None) -> mujoco.MjModel:
     """
     path = mjcf or (bundle.folder / bundle.manifest.robot_file if bundle.manifest.robot_file else None)
     if path is None:
-        raise BundleError(f"'{bundle.folder}' carries no robot (it needs meshes): give its MJCF with --mjcf")
+        raise BundleError(f"'{bundle.folder}' carries no robot: give its MJCF with --mjcf")
     try:
         model = mujoco.MjModel.from_xml_path(str(path))
     except ValueError as error:

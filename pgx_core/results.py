@@ -45,6 +45,7 @@ def bundle_contents(run: Run) -> BundleContents:
         contract = replace(contract, observation=(*contract.observation, ObservationTerm("objective", n)))
     names = [f"group_{group}" for group in range(partition.k)]
     data = report_data(run)
+    mjcf, meshes = standalone_mjcf(suite.robot)
     return BundleContents(
         name=run.suite.name,
         contract=contract,
@@ -60,8 +61,8 @@ def bundle_contents(run: Run) -> BundleContents:
         config=to_plain(run.config),
         seed=run.config.seed,
         rationale=f"{_rationale(partition)} {evidence(data)}",
-        robot_xml=standalone_mjcf(suite.robot),
-        assets={AFFINITY_PICTURE: png(affinity_figure(data))},
+        robot_xml=mjcf,
+        assets={AFFINITY_PICTURE: png(affinity_figure(data)), **meshes},
         randomization=suite.randomization,
     )
 

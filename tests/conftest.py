@@ -151,6 +151,6 @@ def pushers(tmp_path_factory):
         config={},
         seed=0,
         rationale="By hand.",
-        robot_xml=standalone_mjcf(SLIDER),
+        robot_xml=standalone_mjcf(SLIDER)[0],
     )
     return load_bundle(write_bundle(tmp_path_factory.mktemp("bundles") / "pushers", contents))

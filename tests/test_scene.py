@@ -37,7 +37,7 @@ def contents():
         config={},
         seed=0,
         rationale="By hand.",
-        robot_xml=standalone_mjcf(SUITE.robot),
+        robot_xml=standalone_mjcf(SUITE.robot)[0],
         randomization=SUITE.randomization,
     )
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 import mujoco
@@ -19,6 +21,8 @@ BASE_SENSORS = {
     "angular_velocity": ("angular_velocity", 3),
     "linear_velocity": ("linear_velocity", 3),
 }
+
+ASSETS = "assets"  # folder of the files that a standalone MJCF needs
 
 CommandType = Literal["position", "velocity", "effort"]
 
@@ -75,11 +79,34 @@ def compile_robot(robot: Robot) -> RobotModel:
     )
 
 
-def standalone_mjcf(robot: Robot) -> str | None:
-    """The robot's MJCF as one text, includes resolved; None where it needs mesh or picture files beside it."""
-    spec = mujoco.MjSpec.from_file(str(robot.mjcf))
-    files = [item.file for item in (*spec.meshes, *spec.textures, *spec.hfields, *spec.skins)]
-    return None if any(files) else str(spec.to_xml())
+def standalone_mjcf(robot: Robot) -> tuple[str, dict[str, bytes]]:
+    """The robot's MJCF as one text, includes resolved, and the files that its meshes and pictures need beside it.
+
+    Raises:
+        SuiteError: a file cannot be read.
+    """
+    spec, files = mujoco.MjSpec.from_file(str(robot.mjcf)), dict[str, bytes]()
+    kinds = ((*spec.meshes, *spec.hfields, *spec.skins), Path(spec.meshdir)), (spec.textures, Path(spec.texturedir))
+    for items, folder in kinds:
+        for item in items:
+            item.file = item.file and _take_along(robot, folder / item.file, files)
+    for texture in spec.textures:
+        folder = Path(spec.texturedir)
+        texture.cubefiles = [side and _take_along(robot, folder / side, files) for side in texture.cubefiles]
+    spec.meshdir = spec.texturedir = ASSETS
+    spec.assets = files
+    return str(spec.to_xml()), files
+
+
+def _take_along(robot: Robot, path: Path, files: dict[str, bytes]) -> str:
+    """Add a file that the MJCF names to `files`; the name it has there, in ASSETS, which no other content shares."""
+    try:
+        content = (robot.mjcf.parent / path).read_bytes()
+    except OSError as error:
+        raise SuiteError(f"robot '{robot.name}': cannot read '{path}': {error.strerror}") from error
+    name = f"{hashlib.sha256(content).hexdigest()[:8]}_{path.name}"
+    files[f"{ASSETS}/{name}"] = content
+    return name
 
 
 def scene_of(robot: RobotModel, reset: Reset) -> dict[str, JointStart]:

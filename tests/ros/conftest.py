@@ -104,7 +104,7 @@ def runner_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
         config={},
         seed=0,
         rationale="For the tests.",
-        robot_xml=standalone_mjcf(RUNNER),
+        robot_xml=standalone_mjcf(RUNNER)[0],
     )
     return write_bundle(tmp_path_factory.mktemp("ros") / "runner", contents)
 

@@ -81,7 +81,7 @@ def make_bundle(folder: Path) -> Path:
         config={},
         seed=0,
         rationale="For the tests.",
-        robot_xml=standalone_mjcf(RUNNER),
+        robot_xml=standalone_mjcf(RUNNER)[0],
     )
     return write_bundle(folder, contents)
 

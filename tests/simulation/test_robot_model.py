@@ -143,8 +143,8 @@ def test_a_safe_state_that_there_is_not_is_refused_without_a_type_checker_too(ma
 
 @pytest.mark.parametrize("robot", [RUNNER, SLIDER], ids=lambda robot: robot.name)
 def test_a_standalone_mjcf_is_the_same_robot(robot, tmp_path):
-    text = standalone_mjcf(robot)
-    assert text is not None
+    text, files = standalone_mjcf(robot)
+    assert not files
     one, other = mujoco.MjModel.from_xml_path(str(robot.mjcf)), mujoco.MjModel.from_xml_string(text)
     datas = []
     for model in (one, other):
@@ -155,8 +155,32 @@ def test_a_standalone_mjcf_is_the_same_robot(robot, tmp_path):
     np.testing.assert_allclose(datas[0].qpos, datas[1].qpos, atol=1e-6)
 
 
-def test_a_robot_made_of_other_files_has_no_standalone_mjcf(make_robot, tmp_path):
-    (tmp_path / "part.obj").write_text("v 0 0 0\nv 1 0 0\nv 0 1 0\nv 0 0 1\nf 1 3 2\nf 1 2 4\nf 1 4 3\nf 2 3 4\n")
-    robot = make_robot(("<worldbody>", '<asset><mesh name="part" file="part.obj"/></asset><worldbody>'))
-    assert standalone_mjcf(robot) is None
-    assert standalone_mjcf(make_robot()) is not None
+TETRAHEDRON = "v 0 0 0\nv 1 0 0\nv 0 1 0\nv 0 0 1\nf 1 3 2\nf 1 2 4\nf 1 4 3\nf 2 3 4\n"
+MESHES = (
+    ("<worldbody>", '<compiler meshdir="left"/><asset><mesh file="part.obj"/>'
+     '<mesh name="other" file="../right/part.obj"/></asset><worldbody>'),
+    ('<body name="base">', '<body name="base"><geom type="mesh" mesh="part"/><geom type="mesh" mesh="other"/>'),
+)  # fmt: skip
+
+
+def test_a_robot_takes_its_meshes_along(make_robot, tmp_path):
+    """Two files of one name, one of them a mesh that is named after its file."""
+    for side, size in (("left", 1), ("right", 2)):
+        (tmp_path / side).mkdir()
+        (tmp_path / side / "part.obj").write_text(TETRAHEDRON.replace("1 0 0", f"{size} 0 0", 1))
+    robot = make_robot(*MESHES)
+    original = mujoco.MjModel.from_xml_path(str(robot.mjcf))
+    text, files = standalone_mjcf(robot)
+    assert len(files) == 2 and all(name.startswith("assets/") and name.endswith("_part.obj") for name in files)
+    elsewhere = tmp_path / "bundle"
+    for name, content in {"robot.xml": text.encode(), **files}.items():
+        (elsewhere / name).parent.mkdir(parents=True, exist_ok=True)
+        (elsewhere / name).write_bytes(content)
+    for side in ("left", "right"):
+        (tmp_path / side / "part.obj").unlink()
+    moved = mujoco.MjModel.from_xml_path(str(elsewhere / "robot.xml"))
+    assert [moved.mesh(i).name for i in range(2)] == ["part", "other"]
+    np.testing.assert_allclose(moved.mesh_vert, original.mesh_vert, atol=1e-6)
+    np.testing.assert_allclose(moved.body_inertia, original.body_inertia, rtol=1e-6)
+    with pytest.raises(SuiteError, match=r"cannot read 'left/part\.obj': No such file"):
+        standalone_mjcf(robot)
