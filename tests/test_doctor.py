@@ -50,11 +50,13 @@ def test_a_machine_with_only_what_serves(tmp_path):
     ended = doctor(tmp_path, ON_A_ROBOT, "--json", "facts.json")
     assert (ended.returncode, ended.stderr) == (1, "")
     assert all(len(line) <= 100 for line in ended.stdout.splitlines())
-    assert row(ended.stdout, "torch") == 'torch no for training: pip install "pgx-core[train,export]"'
-    assert row(ended.stdout, "mujoco_warp") == 'mujoco_warp no for physics on a GPU: pip install "pgx-core[warp]"'
+    pip = "pip install -c constraints.txt"
+    assert row(ended.stdout, "torch") == f'torch no for training: {pip} "pgx-core[train,export]"'
+    assert row(ended.stdout, "mujoco_warp") == f'mujoco_warp no for physics on a GPU: {pip} "pgx-core[warp]"'
     assert "CPU" in row(ended.stdout, "onnxruntime")
-    *_, training, serving = ended.stdout.splitlines()
-    assert " ".join(training.split()) == 'training no pip install "pgx-core[train,export]"'  # once, for all that lacks
+    *_, training, note, serving = ended.stdout.splitlines()
+    assert " ".join(training.split()) == f'training no {pip} "pgx-core[train,export]"'  # once, for all that lacks
+    assert "in the clone of pgx" in note
     assert "No module named" not in ended.stdout
     assert serving.split() == ["serving", "yes"]
     facts = json.loads((tmp_path / "facts.json").read_text())
@@ -79,7 +81,7 @@ def test_a_package_that_breaks_is_one_row(tmp_path, text, words):
     assert words in row(ended.stdout, "onnxruntime").replace("1.32.0, ", "") or words in row(
         ended.stdout, "onnxruntime"
     )
-    assert row(ended.stdout, "serving").startswith('serving no try pip install "pgx-core[serve]"')
+    assert row(ended.stdout, "serving").startswith('serving no try pip install -c constraints.txt "pgx-core[serve]"')
     assert "Traceback" not in ended.stdout + ended.stderr and "a banner" not in ended.stdout
 
 

@@ -64,3 +64,5 @@ def _verdict(what: str, possible: bool, parts: list[Finding], found: Examination
     broken = [part for part in parts if not part.works] or [f for f in found.backends if f.name == "mujoco"]
     remedies = dict.fromkeys(part.remedy for part in broken)
     yield f"  {what:<13}no   {'; '.join(remedies)}"
+    if any("constraints.txt" in remedy for remedy in remedies):
+        yield f"  {'':<13}     (in the clone of pgx: constraints.txt holds the versions that were tested)"

@@ -22,7 +22,7 @@ class Part:
 
 
 def _extra(name: str) -> str:
-    return f'pip install "pgx-core[{name}]"'
+    return f'pip install -c constraints.txt "pgx-core[{name}]"'  # in the clone's folder: the versions that are tested
 
 
 ISAAC = "only with a build for Python 3.10 or newer; NVIDIA's own, developer.nvidia.com/isaac-gym, is for 3.6 to 3.8"

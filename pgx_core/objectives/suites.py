@@ -7,7 +7,7 @@ from pathlib import Path
 from jaxtyping import Float
 from torch import Tensor
 
-from pgx_core.objectives import arm, quadruped
+from pgx_core.objectives import arm, classic, quadruped
 from pgx_core.objectives.objective import Command, Objective, Physics, Randomization, Reward, Robot, Suite
 from pgx_core.objectives.rewards import action_rate, action_size, level, still, track
 from pgx_core.objectives.state import State
@@ -129,4 +129,10 @@ TINY = Suite(
     steps=60_000,
 )
 
-SUITES: dict[str, Suite] = {suite.name: suite for suite in (SIGNS, SKILLS, HIERARCHY, quadruped.SUITE, arm.SUITE, TINY)}
+SUITES: dict[str, Suite] = {
+    suite.name: suite
+    for suite in (
+        *(SIGNS, SKILLS, HIERARCHY, quadruped.SUITE, arm.SUITE),
+        *(classic.HOPPERS, classic.WALKERS, classic.RINGS, TINY),
+    )
+}

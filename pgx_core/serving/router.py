@@ -13,6 +13,7 @@ from pgx_core.serving.checks import find_objective
 from pgx_core.serving.config import Request
 from pgx_core.serving.manifest import BundleManifest
 
+NEGLIGIBLE = 0.01  # of the largest trained value: a number this small is as good as 0
 HYSTERESIS = 0.02  # so much nearer must another objective be than the one pursued, share of the trained range
 
 
@@ -37,7 +38,8 @@ def resolve(manifest: BundleManifest, request: Request, pursued: str, nearest_di
     """The objective that serves a request.
 
     Weights are as far from an objective as the share they give to others. A command is clipped to the range it was
-    trained in; its distance is the largest difference of its numbers, as shares of their ranges.
+    trained in; its distance is the largest difference of its numbers, as shares of their ranges. No objective serves it
+    that would reverse one of its numbers, or move what shall be 0, however near: who says stop means stop.
 
     Args:
         manifest: the bundle's.
@@ -88,9 +90,26 @@ def _command_distances(manifest: BundleManifest, command: Mapping[str, float]) -
         known = "; ".join(sorted({", ".join(sorted(o.command)) for o in manifest.objectives if o.command})) or "none"
         raise RequestRefused(f"no objective is commanded by {', '.join(command)}; known: {known}")
     ranges = {key: _range(peers, key) for key in command}
+    willing = [objective for objective in peers if not _contradicts(objective, command, ranges)]
+    if not willing:
+        asked = ", ".join(f"{key} {value:g}" for key, value in command.items())
+        raise RequestRefused(
+            f"{asked}: every objective so commanded would reverse a number, or move what shall be 0; ask by a name"
+        )
     clipped = {key: min(max(value, ranges[key][0]), ranges[key][1]) for key, value in command.items()}
     notes = [f"{key} {command[key]:g} clipped to {clipped[key]:g}" for key in command if clipped[key] != command[key]]
-    return {objective.name: _distance(clipped, objective, ranges) for objective in peers}, ", ".join(notes)
+    return {objective.name: _distance(clipped, objective, ranges) for objective in willing}, ", ".join(notes)
+
+
+def _contradicts(
+    objective: ObjectiveContract, command: Mapping[str, float], ranges: Mapping[str, tuple[float, float]]
+) -> bool:
+    """Whether it does the opposite of a number of the command, or something where the command says 0."""
+    return any(
+        abs(done) > NEGLIGIBLE * max(map(abs, ranges[key]))
+        and (command[key] == 0.0 or (command[key] > 0) != (done > 0))
+        for key, done in objective.command.items()
+    )
 
 
 def _range(objectives: list[ObjectiveContract], key: str) -> tuple[float, float]:

@@ -187,9 +187,21 @@ def _command_type(model: mujoco.MjModel, actuator: int) -> CommandType:
     return "position" if model.actuator_biasprm[actuator, 1] else "velocity"
 
 
+def _check_units(model: mujoco.MjModel, robot: Robot, actuator: int, kind: CommandType) -> None:
+    """Robots know neither gear nor gain: commands must be the joint's own positions, speeds or torques."""
+    gear, gain = float(model.actuator_gear[actuator, 0]), float(model.actuator_gainprm[actuator, 0])
+    for name, factor in (("gear", gear), ("gain", gain if kind == "effort" else 1.0)):
+        if factor != 1.0:
+            raise SuiteError(
+                f"{_title(model, robot, actuator)}: expected {name} 1, got {factor:g}: give commands in the "
+                f"joint's own units, and ctrlrange, forcerange and gains with them"
+            )
+
+
 def _joint(model: mujoco.MjModel, robot: Robot, actuator: int, home: np.ndarray) -> JointContract:
     joint = int(model.actuator_trnid[actuator, 0])
     kind = _command_type(model, actuator)
+    _check_units(model, robot, actuator, kind)
     lower, upper = map(float, model.actuator_ctrlrange[actuator])
     limited = bool(model.jnt_limited[joint])
     if not model.actuator_ctrllimited[actuator]:

@@ -11,13 +11,19 @@ import torch
 
 from pgx_core.errors import SuiteError
 from pgx_core.objectives.arm import reached
+from pgx_core.objectives.classic import advanced
 from pgx_core.objectives.objective import Objective, Physics, Reward, Suite
 from pgx_core.objectives.quadruped import turned, walked
 from pgx_core.objectives.state import State
 from pgx_core.objectives.suites import RUNNER, SKILLS, SUITES, TINY, jump, stand
 from pgx_core.simulation.simulation import Simulation, SimulationConfig
 
-SCORES = (walked, turned, reached)  # of robots whose task must be positive, or falling would end what only costs
+SCORES = (
+    walked,
+    turned,
+    reached,
+    advanced,
+)  # of robots whose task must be positive, or falling would end what only costs
 every_suite = pytest.mark.parametrize("suite", SUITES.values(), ids=SUITES)
 every_objective = pytest.mark.parametrize(
     "objective",

@@ -94,6 +94,11 @@ BAD = {
         ((' ctrlrange="-2 0.5"', ""),),
         "actuator 'e': expected a ctrlrange .or, for positions, a range",
     ),
+    "a gear": ((('joint="elbow"', 'joint="elbow" gear="3"'),), "actuator 'e': expected gear 1, got 3"),
+    "a motor with a gain": (
+        (*MOTORS, ('<motor joint="shoulder"', '<general gainprm="2" joint="shoulder"')),
+        "actuator of joint 'shoulder': expected gain 1, got 2",
+    ),
     "two actuators on one joint": ((('joint="elbow"', 'joint="shoulder"'),), "one actuator per joint, two drive"),
     "mixed actuators": (MOTORS[:1], "one kind of actuator, got effort and position"),
     "an actuator on a site": (((ELBOW, ON_A_SITE),), "'e' must drive one hinge or slide joint"),
