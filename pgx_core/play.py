@@ -41,7 +41,7 @@ class Episode:
     distance: Float[np.ndarray, "T"]  # from the tool to its target, m; NaN for a robot without such sensors
     objectives: tuple[str, ...]
     groups: tuple[str, ...]
-    observed: Mapping[str, Float[np.ndarray, "T"]]  # the sensors that are observed by name, value by value
+    observed: Mapping[str, Float[np.ndarray, "T"]]  # of the base and of sensors by name, value by value
     refusals: int  # ticks whose readings or answer were refused
     stops: tuple[str, ...]  # when and why the robot was damped
 
@@ -179,18 +179,18 @@ class SimulatedRobot:
         return aim_error(self.model, self.data)
 
     def observed(self) -> dict[str, float]:
-        """The values of the sensors that the policy observes by name."""
-        named = [
-            term.source.removeprefix(SENSOR_PREFIX)
-            for term in self.controller.contract.observation
-            if term.source.startswith(SENSOR_PREFIX)
-        ]
-        read = {name: self.data.sensor(name).data for name in named}
-        return {
-            name if len(values) == 1 else f"{name} {index}": float(value)
-            for name, values in read.items()
-            for index, value in enumerate(values)
-        }
+        """What the policy observes of the base's motion and by sensors of its own, value by value."""
+        sources = [term.source for term in self.controller.contract.observation]
+        seen = {"velocity": "linear_velocity", "lateral": "linear_velocity", "turn": "angular_velocity"}
+        motion = dict(zip(MOTIONS, self.velocity(), strict=True))
+        values = {f"{name}, {unit}": float(motion[name]) for name, unit in MOTIONS.items() if seen[name] in sources}
+        for source in sources:
+            if source.startswith(SENSOR_PREFIX):
+                name = source.removeprefix(SENSOR_PREFIX)
+                read = self.data.sensor(name).data
+                names = [name] if len(read) == 1 else [f"{name} {index}" for index in range(len(read))]
+                values |= dict(zip(names, map(float, read), strict=True))
+        return values
 
     def tick(self) -> Tick:
         """One control tick, and the physics until the next."""

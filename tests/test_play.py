@@ -171,6 +171,13 @@ def test_a_time_without_a_tick_is_refused(seconds, bundle, model) -> None:
         play(bundle, model, ("left",), seconds)
 
 
+def test_the_motion_of_a_base_is_kept_where_it_is_observed() -> None:
+    bundle = load_bundle(Path(__file__).parents[1] / "models" / "quadruped")
+    episode = play(bundle, load_model(bundle, None), ("turn_left",), 0.2)
+    assert list(episode.observed) == ["turn, rad/s"]  # it has a gyroscope, and no odometry
+    np.testing.assert_array_equal(episode.observed["turn, rad/s"], episode.velocity[:, 2])
+
+
 def test_what_a_policy_observes_by_name_is_kept_value_by_value() -> None:
     bundle = load_bundle(Path(__file__).parents[1] / "models" / "arm")
     model = load_model(bundle, None)

@@ -107,8 +107,8 @@ def _draw(folder: Path, model: mujoco.MjModel, episode: Episode, rate: float) ->
 
 
 def _sensors(episode: Episode) -> list[str]:
-    """Of a robot whose objectives command neither motion nor target: what it observes of its task."""
-    return list(episode.observed)[:MOST_SENSORS]
+    """Of a robot whose objectives command neither motion nor target: what it observes, where that ever changes."""
+    return [name for name, values in episode.observed.items() if np.ptp(values) > 0.0][:MOST_SENSORS]
 
 
 def _shown(episode: Episode) -> np.ndarray:

@@ -74,6 +74,8 @@ Seed {manifest.seed}.
 
 {_table(("joint", "lowest command", "highest command", "velocity limit", "effort limit"), _joints(manifest))}
 
+Units: rad, rad/s and N m of a hinge; m, m/s and N of a slide.
+
 ## Limits
 
 {LIMITS}

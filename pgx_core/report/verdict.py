@@ -8,9 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from pgx_core.report.data import MethodScores, ReportData
-from pgx_core.report.labels import decimal, short_number, signed
+from pgx_core.report.labels import decimal, look, short_number, signed
 
 Z95 = 1.96  # half-width of a 95% interval in standard errors
+STILL_RISING = 0.1  # by more in the last third of a training, and it was cut short; the falling rate alone gives less
 FAIR_STEPS = 0.02  # step counts that differ by less than this share are called equal
 
 
@@ -74,7 +75,7 @@ def caveats(data: ReportData) -> tuple[str, ...]:
         "reverse a small difference.",
         "Everything was measured in simulation. Nothing here is certified for use on a real robot.",
     ]
-    return (*notes, *_partition_caveats(data), *_taylor_caveats(data), *_fairness_caveats(data))
+    return (*notes, *_unfinished(data), *_partition_caveats(data), *_taylor_caveats(data), *_fairness_caveats(data))
 
 
 def _error_of_mean(errors: np.ndarray) -> float:
@@ -158,6 +159,22 @@ def _what_remains(groups: MethodScores, joint: MethodScores) -> list[str]:
     else:
         tick = "a tick costs no less, but"
     return [f"What remains is practical: {tick} one group can be added, retrained and certified on its own."]
+
+
+def _unfinished(data: ReportData) -> list[str]:
+    """Whether the served policies were still learning when their steps ran out."""
+    notes = []
+    for curve in data.curves:
+        share = curve.steps / curve.steps[-1] if len(curve.steps) else np.zeros(0)
+        before, end = (curve.scores[(share > low) & (share <= low + 0.1)] for low in (0.6, 0.9))
+        if curve.method in ("groups_id", "joint_id") and len(before) and len(end):
+            rise = float(end.mean() - before.mean())
+            if rise > STILL_RISING:
+                notes.append(
+                    f"The score of {look(curve.method).label} still rose by {decimal(rise)} in the last third of its "
+                    f"training: with more --steps it will be better, and the comparison may be another."
+                )
+    return notes
 
 
 def _partition_caveats(data: ReportData) -> list[str]:

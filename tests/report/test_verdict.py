@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from pgx_core.report.data import MethodScores
+from pgx_core.report.data import Curve, MethodScores
 from pgx_core.report.verdict import caveats, gain, mean_score, verdict
 from pgx_core.types import Partition
 
@@ -131,6 +131,20 @@ def test_caveats_name_the_seed_and_that_nothing_is_certified(data):
     assert "1 pair of objectives never met" in notes and "0.97" in notes
     assert "differ in parameters" in notes
     assert "Random groups" not in notes and "equal steps" not in notes
+
+
+@pytest.mark.parametrize(("rise", "told"), [(0.08, False), (0.2, True)])
+def test_a_training_that_was_cut_short_is_named(data, rise, told):
+    steps = np.arange(1, 101) * 1000
+    scores = np.where(steps > 80_000, rise, 0.0)
+    curves = (
+        Curve("groups_id", steps, scores),
+        Curve("joint", steps, 5 * scores),
+        Curve("joint_id", steps[:0], scores[:0]),
+    )
+    notes = " ".join(caveats(dataclasses.replace(data, curves=curves)))
+    assert ("groups + objective id (served) still rose by 0.20 in the last third" in notes) == told
+    assert notes.count("still rose") == told  # of what is not compared with the served groups, nobody asks
 
 
 def test_the_first_orders_error_is_told_where_it_was_used(data):
