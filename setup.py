@@ -33,6 +33,7 @@ EXTRAS = {
         "scikit-learn>=1.4",
         "cvxpy>=1.5",
         "clarabel>=0.9",
+        "moocore>=0.2",
         "scs>=3.2",
         "jaxtyping>=0.2.36",
         "tyro>=0.9",

@@ -39,7 +39,8 @@ def _baseline_steps(run: Run) -> int:
 
 
 def _evaluations(run: Run) -> tuple[str, ...]:
-    return ("evaluation/every_policy.npz", *(f"evaluation/{method}.npz" for method in run.methods))
+    kinds = ("", "_values") if run.suite.trade_off else ("",)
+    return ("evaluation/every_policy.npz", *(f"evaluation/{m}{kind}.npz" for m in run.methods for kind in kinds))
 
 
 def _files(*names: str) -> Callable[[Run], tuple[str, ...]]:

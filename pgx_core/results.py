@@ -12,7 +12,7 @@ from pgx_core.export.bundle import BundleContents, GroupPolicy
 from pgx_core.export.networks import Networks
 from pgx_core.objectives.environment_suite import EnvironmentSuite
 from pgx_core.records import to_plain
-from pgx_core.report.data import Curve, MethodScores, ReportData, StageCost
+from pgx_core.report.data import Curve, MethodScores, ReportData, StageCost, TradeOff
 from pgx_core.report.evidence import AFFINITY_PICTURE, evidence
 from pgx_core.report.pictures import png
 from pgx_core.report.plots import affinity_figure
@@ -113,6 +113,11 @@ def report_data(run: Run) -> ReportData:
         taylor_residuals=taylor.residuals[:, : len(taylor.lengths)],
         step_lengths=load_record(SurrogateSolution, run.path("solution.npz")).relative_lengths,
         command=run.command,
+        trade_offs=tuple(
+            load_record(TradeOff, run.path(f"evaluation/{method}_values.npz"))
+            for method in run.methods
+            if run.suite.trade_off
+        ),
     )
 
 

@@ -19,7 +19,7 @@ from pgx_core.grouping import affinity_of
 from pgx_core.learning.layout import Member
 from pgx_core.learning.network import clone_policy
 from pgx_core.objectives.environment_suite import EnvironmentSuite
-from pgx_core.report.data import MethodScores
+from pgx_core.report.data import MethodScores, TradeOff
 from pgx_core.report.page import write_report
 from pgx_core.report.verdict import verdict
 from pgx_core.results import bundle_contents, networks, report_data
@@ -29,7 +29,7 @@ from pgx_core.surrogate.scores import score_subsets
 from pgx_core.surrogate.solve import solve_subsets
 from pgx_core.surrogate.split import split_episodes
 from pgx_core.training.adapted import score_by_rollout
-from pgx_core.training.evaluation import evaluate
+from pgx_core.training.evaluation import evaluate, evaluate_trade_off
 from pgx_core.training.methods import (
     Method,
     actor_parameters,
@@ -222,12 +222,17 @@ def evaluation(run: Run) -> None:
             parameters=actor_parameters(population),
         )
         save_record(run.path(f"evaluation/{method}.npz"), scores)
+        if not isinstance(run.suite, EnvironmentSuite) and run.suite.trade_off:
+            values = evaluate_trade_off(population, run.suite, config.evaluation, config.training.simulation, asked)
+            terms = tuple(term.__name__ for term in run.suite.trade_off)
+            save_record(run.path(f"evaluation/{method}_values.npz"), TradeOff(method, terms, values[labels, each]))
 
 
 def evaluation_steps(run: Run) -> int:
     """Environment steps the evaluation spends: the served policies meet every objective, the others their own."""
     served = load_record(Partition, run.path("partition.npz")).k
-    episodes = (served + len(run.methods) - 1) * len(run.suite.objectives) * run.config.evaluation.episodes
+    rounds = (served + len(run.methods) - 1) * (1 + len(run.suite.trade_off))
+    episodes = rounds * len(run.suite.objectives) * run.config.evaluation.episodes
     return episodes * run.suite.episode_steps
 
 

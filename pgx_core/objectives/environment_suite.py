@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pgx_core.environments.environment import Environment, Task
-from pgx_core.objectives.objective import Suite, check_names
+from pgx_core.objectives.objective import Suite, Term, check_names
 
 
 @dataclass(frozen=True)
@@ -49,6 +49,11 @@ class EnvironmentSuite:
     @property
     def files(self) -> tuple[Path, ...]:
         """Files it is made of."""
+        return ()
+
+    @property
+    def trade_off(self) -> tuple[Term, ...]:
+        """None: an environment tells one score, not what it is made of."""
         return ()
 
     def unseen(self) -> EnvironmentSuite:

@@ -119,9 +119,14 @@ class Suite:
     episode_seconds: float = 8.0
     steps: int = 500_000  # environment steps a method gets by default, over all its policies
     randomization: Randomization | None = None  # None: every world is the model
+    # What the objectives weigh against each other, at least two terms where any: the report then tells how much of the
+    # trade-off the policies cover (hypervolume, expected utility).
+    trade_off: tuple[Term, ...] = ()
 
     def __post_init__(self) -> None:
         check_names(self.name, self.names)
+        if len(self.trade_off) == 1:
+            raise SuiteError(f"suite '{self.name}': expected a trade_off between at least 2 terms, got 1")
         if self.episode_steps < 1:
             raise SuiteError(
                 f"suite '{self.name}': an episode of {self.episode_seconds:g} s is shorter than one control step "

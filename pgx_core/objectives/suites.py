@@ -63,6 +63,21 @@ def jump(state: State, command: Command) -> Float[Tensor, "B"]:
     return lift * still(state.sensor("com_velocity")[:, 0], 1.0)
 
 
+def speed(state: State, command: Command) -> Float[Tensor, "B"]:
+    """Run ahead: 1 at FAST, 0 at rest, down to -1."""
+    return (state.sensor("com_velocity")[:, 0] / FAST).clip(-1.0, 1.0)
+
+
+def thrift(state: State, command: Command) -> Float[Tensor, "B"]:
+    """Move the joints little: 1 in the home pose, 0 at the ends of the action's range."""
+    return 1.0 - state.action.square().mean(-1)
+
+
+def weigh(state: State, command: Command) -> Float[Tensor, "B"]:
+    """Speed and thrift, by the command's weights, which sum to 1."""
+    return command["speed"] * speed(state, command) + command["thrift"] * thrift(state, command)
+
+
 def upright(state: State, command: Command) -> Float[Tensor, "B"]:
     """Keep the torso level."""
     return level(state.sensor("orientation"))
@@ -72,6 +87,7 @@ def upright(state: State, command: Command) -> Float[Tensor, "B"]:
 # a control tick. A gait learnt without that can turn into a limp with it.
 LATENCY = Randomization(delay=(0, 1), variants=1)
 RUNNER_STEPS = 800_000
+FAST = 5.0  # m/s
 
 REGULARISERS = (Reward(upright, 0.2), Reward(action_rate, 0.02), Reward(action_size, 0.01))
 
@@ -118,6 +134,20 @@ HIERARCHY = Suite(
     randomization=LATENCY,
 )
 
+TRADE_OFF = Suite(
+    "trade_off",
+    RUNNER,
+    tuple(
+        Objective(
+            f"speed_{share}", (Reward(weigh), *REGULARISERS[:2]), {"speed": share / 100, "thrift": 1 - share / 100}
+        )
+        for share in (0, 20, 40, 60, 80, 100)
+    ),
+    steps=RUNNER_STEPS,
+    randomization=LATENCY,
+    trade_off=(speed, thrift),
+)
+
 TINY = Suite(
     "tiny",
     SLIDER,
@@ -132,7 +162,7 @@ TINY = Suite(
 SUITES: dict[str, Suite] = {
     suite.name: suite
     for suite in (
-        *(SIGNS, SKILLS, HIERARCHY, quadruped.SUITE, arm.SUITE),
+        *(SIGNS, SKILLS, HIERARCHY, TRADE_OFF, quadruped.SUITE, arm.SUITE),
         *(classic.HOPPERS, classic.WALKERS, classic.RINGS, TINY),
     )
 }

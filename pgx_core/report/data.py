@@ -28,6 +28,15 @@ class MethodScores:
 
 
 @dataclass(frozen=True)
+class TradeOff:
+    """What one method's policies reach of each value that the objectives weigh against each other."""
+
+    method: str
+    terms: tuple[str, ...]
+    values: np.ndarray  # [n, m] mean of an episode, under the policy that serves each objective
+
+
+@dataclass(frozen=True)
 class Curve:
     """Training progress of one method."""
 
@@ -62,3 +71,4 @@ class ReportData:
     taylor_residuals: np.ndarray  # [m, l] relative error of the first-order log-ratio
     step_lengths: np.ndarray  # [m] relative lengths of the fitted steps
     command: str  # the command line that made the run
+    trade_offs: tuple[TradeOff, ...] = ()  # by method, where the suite trades values against each other

@@ -13,6 +13,7 @@ from pgx_core.files import write_file
 from pgx_core.report.data import ReportData
 from pgx_core.report.labels import decimal, error_text, group_colour, look, method_labels, short_number
 from pgx_core.report.pictures import Picture, draw_pictures
+from pgx_core.report.trade_offs import expected_utility, hypervolume
 from pgx_core.report.verdict import caveats, mean_score, verdict
 
 
@@ -54,6 +55,10 @@ def render_page(data: ReportData, pictures: tuple[Picture, ...]) -> str:
         mean_row=mean_row(data),
         pictures={picture.name: picture for picture in pictures},
         caveats=caveats(data),
+        trade_offs=[
+            (look(each.method).label, hypervolume(each.values), expected_utility(each.values))
+            for each in data.trade_offs
+        ],
         short=short_number,
     )
 

@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from pgx_core.report import plots
 from pgx_core.report.data import ReportData
 from pgx_core.report.labels import decimal, method_labels, short_number
+from pgx_core.report.trade_offs import describe_trade_offs, trade_off_figure
 from pgx_core.report.verdict import mean_score
 
 DPI = 200  # pixels per inch: sharp on phones that pack two pixels into one
@@ -133,6 +134,13 @@ DRAWINGS = (
         plots.scores_figure,
         _describe_scores,
         "The same scores objective by objective: a method can win on average and still fail one objective.",
+    ),
+    Drawing(
+        "trade_offs",
+        "trade_offs",
+        trade_off_figure,
+        describe_trade_offs,
+        "A dot is what the policy of one objective reaches; a line joins those that no other beats in everything.",
     ),
     Drawing("costs", "costs", plots.costs_figure, _describe_costs, "What each stage took on this machine."),
 )

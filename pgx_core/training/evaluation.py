@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -13,6 +13,7 @@ from pgx_core.errors import require, require_seed
 from pgx_core.learning.layout import Member, make_layout
 from pgx_core.learning.network import Population, objective_one_hot
 from pgx_core.objectives.environment_suite import AnySuite
+from pgx_core.objectives.objective import Suite
 from pgx_core.simulation.make import make_simulation
 from pgx_core.simulation.simulation import SimulationConfig
 
@@ -97,6 +98,21 @@ def evaluate(
         for values in (totals / suite.episode_steps, success)
     )
     return Evaluation(scores, successes.mean(-1))
+
+
+def evaluate_trade_off(
+    population: Population,
+    suite: Suite,
+    config: EvaluationConfig,
+    simulation_config: SimulationConfig | None = None,
+    asked: Bool[np.ndarray, "P n"] | None = None,
+) -> Float[np.ndarray, "P n values"]:
+    """Mean over the episodes of `evaluate` of each value that the objectives weigh: the same episodes, judged by it."""
+    judged = (
+        replace(suite, objectives=tuple(replace(each, score=term) for each in suite.objectives))
+        for term in suite.trade_off
+    )
+    return np.stack([evaluate(population, one, config, simulation_config, asked).scores for one in judged], -1)
 
 
 def _by_pair(totals: Tensor, objectives: Tensor, asked: np.ndarray, config: EvaluationConfig) -> np.ndarray:

@@ -81,7 +81,7 @@ LAYERS = {
         "numpy torch onnx onnxscript onnxruntime jaxtyping",
     ),
     # Shows results and draws the robot; knows nothing of how either came about.
-    "report": layer("types errors files", "numpy matplotlib jinja2 PIL mujoco jaxtyping"),
+    "report": layer("types errors files", "numpy matplotlib jinja2 moocore PIL mujoco jaxtyping"),
     # A run folder: every stage's settings and where its results lie, but not their order.
     "run": layer("grouping training learning.network objectives errors records files types", "numpy torch"),
     # Trainings on several machines; Ray is imported where it is asked for.

@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from pgx_core.report.data import MethodScores, TradeOff
 from pgx_core.serving import load_bundle, verify_bundle
+from pgx_core.types import load_record
 
 
 def test_verify_a_good_bundle(finished, call) -> None:
@@ -131,3 +133,41 @@ def test_the_switch_matrix_becomes_part_of_the_bundle(finished, tmp_path, call) 
 def test_the_switch_matrix_refuses(finished, tmp_path, call) -> None:
     assert "episodes: expected 1 to 10000" in call("switch-matrix", finished / "bundle", "--episodes", 0).complaint
     assert "is no folder" in call("switch-matrix", tmp_path / "nothing").complaint
+
+
+WEIGHED = """
+from dataclasses import replace
+from pgx_core.objectives.objective import Objective, Reward
+from pgx_core.objectives.suites import TINY, slide
+
+def rest(state, command):
+    return 1.0 - state.action.square().mean(-1)
+
+def both(state, command):
+    return command["slide"] * slide(state, {"velocity": 1.0}) + command["rest"] * rest(state, command)
+
+def go(state, command):
+    return slide(state, {"velocity": 1.0})
+
+objectives = tuple(Objective(f"w{w}", (Reward(both),), {"slide": w / 4, "rest": 1 - w / 4}) for w in range(4))
+suite = replace(TINY, name="weighed", objectives=objectives, trade_off=(go, rest))
+"""
+
+
+def test_weighed_values_are_told_apart(tmp_path, call, options) -> None:
+    (tmp_path / "weighed.py").write_text(WEIGHED)
+    run = tmp_path / "run"
+    assert call("train", tmp_path / "weighed.py:suite", *options, "--out", run).status == 0
+    for method in ("groups_id", "joint"):
+        values = load_record(TradeOff, run / f"evaluation/{method}_values.npz")
+        scores = load_record(MethodScores, run / f"evaluation/{method}.npz").scores
+        assert values.terms == ("go", "rest") and values.values.shape == (4, 2)
+        weights = np.array([[w / 4, 1 - w / 4] for w in range(4)])
+        np.testing.assert_allclose((weights * values.values).sum(1), scores, atol=1e-5)  # the very same episodes
+    assert "Expected utility" in (run / "report/report.html").read_text()
+
+
+def test_a_trade_off_takes_two(tmp_path, call, options) -> None:
+    (tmp_path / "weighed.py").write_text(WEIGHED.replace("(go, rest)", "(go,)"))
+    ended = call("train", tmp_path / "weighed.py:suite", *options, "--out", tmp_path / "run")
+    assert ended.status == 1 and "a trade_off between at least 2 terms, got 1" in ended.complaint
