@@ -70,8 +70,9 @@ def test_the_suites(capsys) -> None:
         (
             "train tinny",
             1,
-            "pgx train: no suite 'tinny'; embedded suites: signs, skills, hierarchy, quadruped, arm, tiny, cartpole, "
-            "lunarlander, highway, metaworld_mt10_fixed, metaworld_mt10_random, metaworld_mt50_random; "
+            "pgx train: no suite 'tinny'; embedded suites: signs, skills, hierarchy, trade_off, quadruped, arm, "
+            "hopper, walker, reacher, tiny, cartpole, lunarlander, highway, "
+            "metaworld_mt10_fixed, metaworld_mt10_random, metaworld_mt50_random; "
             "did you mean 'tiny'?",
         ),
         ("train nowhere.py:suite", 1, "no file 'nowhere.py'"),

@@ -105,6 +105,6 @@ def _goal(index: int) -> Objective:
     )
 
 
-HOPPERS = _varied(HOPPER, 1.0, 1_500_000)
-WALKERS = _varied(WALKER, 1.2, 1_500_000)
+HOPPERS = _varied(HOPPER, 1.0, 600_000)
+WALKERS = _varied(WALKER, 1.2, 1_000_000)
 RINGS = Suite("reacher", REACHER, tuple(map(_goal, range(GOALS))), episode_seconds=4.0, steps=400_000)

@@ -109,7 +109,7 @@ def test_seeds_are_added_later(toy, compared, fork) -> None:
         (("tyni",), "no suite 'tyni'"),
         (("nothing.py:suite",), "no file 'nothing.py'"),
         (("tiny", "--seeds", 1), "seeds: expected 2 or more, got 1"),
-        (("tiny", "--steps", 10), "steps: expected more than"),
+        (("tiny", "--steps", 10), "steps: expected at least"),
         (("tiny", "--compare", "nonsense"), "invalid choice"),
     ],
 )
