@@ -171,9 +171,9 @@ def test_a_killed_server_is_replaced_and_a_new_one_takes_over(
     watchdog = start_watchdog(use_sim_time=True)
     recorder.listen(DiagnosticArray, "/diagnostics", reliable=True)
     recorder.wait_for("/diagnostics", watchdog_says(DiagnosticStatus.OK))
+    server.wait_for("RAMP -> RUN")  # with the simulator's readings: it has started, too
     imported = [process.log.count("import time:") for process in (sim, watchdog)]
     assert min(imported) > 100
-    server.wait_for("RAMP -> RUN")
     server.popen.send_signal(signal.SIGKILL)
     server.popen.wait()
     heard = len(recorder.heard[COMMANDS])
