@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from pgx_core.objectives.objective import Command, Objective, Physics, Reset, Reward, Robot, Suite
-from pgx_core.objectives.rewards import action_rate, closeness, length, level, progress
+from pgx_core.objectives.rewards import action_rate, closeness, length, level, progress, upright
 from pgx_core.objectives.state import State
 
 FOLDER = Path(__file__).parent
@@ -55,11 +55,6 @@ def advance(state: State, command: Command) -> Float[Tensor, "B"]:
 def advanced(state: State, command: Command) -> Float[Tensor, "B"]:
     """1 at the commanded velocity, 0 at rest, down to -1."""
     return progress(_speed_error(state, command), abs(command["velocity"]))
-
-
-def upright(state: State, command: Command) -> Float[Tensor, "B"]:
-    """Keep the torso upright."""
-    return level(state.sensor("orientation"))
 
 
 def fallen(state: State, command: Command) -> Bool[Tensor, "B"]:

@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from pgx_core.objectives.objective import Command, Objective, Physics, Randomization, Reset, Reward, Robot, Suite
-from pgx_core.objectives.rewards import action_rate, closeness, length, level, progress
+from pgx_core.objectives.rewards import action_rate, closeness, length, level, progress, upright
 from pgx_core.objectives.state import State
 
 LEGS = ("FL", "FR", "RL", "RR")
@@ -81,11 +81,6 @@ def drift(state: State, command: Command) -> Float[Tensor, "B"]:
     """Leave the commanded velocity or turn rate: 0 to -1 each, halved."""
     planar, turning = closeness(_planar_error(state, command), 0.5), closeness(_turn_error(state, command), 0.5)
     return 0.5 * (planar + turning) - 1.0
-
-
-def upright(state: State, command: Command) -> Float[Tensor, "B"]:
-    """Keep the base level."""
-    return level(state.sensor("orientation"))
 
 
 def bounce(state: State, command: Command) -> Float[Tensor, "B"]:

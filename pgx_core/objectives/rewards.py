@@ -59,3 +59,8 @@ def action_size(state: State, command: Command) -> Float[Tensor, "B"]:
 def level(orientation: Float[Tensor, "B 4"]) -> Float[Tensor, "B"]:
     """Cosine of the tilt from upright minus 1: 0 upright, -2 upside down. Quaternion (w, x, y, z)."""
     return -2.0 * orientation[:, 1:3].square().sum(-1)
+
+
+def upright(state: State, command: Command) -> Float[Tensor, "B"]:
+    """Keep the base as level as the sensor `orientation` says it is: see `level`."""
+    return level(state.sensor("orientation"))

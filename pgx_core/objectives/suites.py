@@ -9,7 +9,7 @@ from torch import Tensor
 
 from pgx_core.objectives import arm, classic, quadruped
 from pgx_core.objectives.objective import Command, Objective, Physics, Randomization, Reward, Robot, Suite
-from pgx_core.objectives.rewards import action_rate, action_size, level, still, track
+from pgx_core.objectives.rewards import action_rate, action_size, still, track, upright
 from pgx_core.objectives.state import State
 
 FOLDER = Path(__file__).parent
@@ -76,11 +76,6 @@ def thrift(state: State, command: Command) -> Float[Tensor, "B"]:
 def weigh(state: State, command: Command) -> Float[Tensor, "B"]:
     """Speed and thrift, by the command's weights, which sum to 1."""
     return command["speed"] * speed(state, command) + command["thrift"] * thrift(state, command)
-
-
-def upright(state: State, command: Command) -> Float[Tensor, "B"]:
-    """Keep the torso level."""
-    return level(state.sensor("orientation"))
 
 
 # A served command comes later than in simulation: sensors, the network and the joints' own loop each take a share of

@@ -18,12 +18,8 @@ from pgx_core.objectives.state import State
 from pgx_core.objectives.suites import RUNNER, SKILLS, SUITES, TINY, jump, stand
 from pgx_core.simulation.simulation import Simulation, SimulationConfig
 
-SCORES = (
-    walked,
-    turned,
-    reached,
-    advanced,
-)  # of robots whose task must be positive, or falling would end what only costs
+# Of robots whose task must be positive, or falling would end what only costs.
+SCORES = (walked, turned, reached, advanced)
 every_suite = pytest.mark.parametrize("suite", SUITES.values(), ids=SUITES)
 every_objective = pytest.mark.parametrize(
     "objective",

@@ -21,6 +21,7 @@ from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState, GetState
 from pgx_policy_server.claim import Claim
 from pgx_policy_server.parameters import SERVER
+from pgx_policy_server.server_node import without_ages
 from rcl_interfaces.msg import Parameter, ParameterType, ParameterValue
 from rcl_interfaces.srv import SetParameters
 from rclpy.qos import QoSProfile, ReliabilityPolicy
@@ -432,6 +433,12 @@ def test_every_kind_of_command_carries_the_numbers(runner_bundle: Path, checks: 
     command = [sys.executable, "-c", WITHOUT_CHECKS, str(runner_bundle)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
+
+
+def test_a_refusal_is_the_same_however_old_the_reading_is_by_now() -> None:
+    late = "imu: {:.3f} s since it arrived, {:.3f} s since its stamp, expected at most 0.1 s".format
+    assert without_ages(late(0.2, 0.31)) == without_ages(late(12.345, 7.0))
+    assert without_ages("joint 'leg_1' lacks a position") != without_ages("joint 'leg_2' lacks a position")
 
 
 def test_the_last_command_of_a_stopped_server_is_the_held_one(active: Process, rig: Rig) -> None:

@@ -104,7 +104,7 @@ class PolicyServerNode(LifecycleNode):
         return Answer.SUCCESS
 
     def _refuse(self, note: str) -> Answer:
-        if _without_numbers(note) != _without_numbers(self._note):  # autostart tries again and again, and ages grow
+        if without_ages(note) != without_ages(self._note):  # autostart tries again and again, and ages grow
             log = self.get_logger()
             log.info(note) if self._starting else log.error(note)
         self._note = note
@@ -148,9 +148,9 @@ class PolicyServerNode(LifecycleNode):
         return self._session.view(self._state, self._note)
 
 
-def _without_numbers(note: str) -> str:
-    """What it is about, whatever the age of a reading: refusals that are alike here are told once."""
-    return re.sub(r"\d+(\.\d+)?", "", note)
+def without_ages(note: str) -> str:
+    """What it is about, however old a reading is by now: refusals that are alike here are told once."""
+    return re.sub(r"\d+\.\d{3} s", "", note)
 
 
 def main() -> None:
