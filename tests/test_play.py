@@ -9,6 +9,7 @@ import mujoco
 import numpy as np
 import pytest
 
+from pgx_core.commands.play import _draw, _stretch
 from pgx_core.contract import ObservationTerm
 from pgx_core.errors import BundleError, ConfigError
 from pgx_core.objectives.suites import SLIDER
@@ -176,6 +177,16 @@ def test_the_motion_of_a_base_is_kept_where_it_is_observed() -> None:
     episode = play(bundle, load_model(bundle, None), ("turn_left",), 0.2)
     assert list(episode.observed) == ["turn, rad/s"]  # it has a gyroscope, and no odometry
     np.testing.assert_array_equal(episode.observed["turn, rad/s"], episode.velocity[:, 2])
+
+
+def test_who_commands_no_motion_is_shown_by_what_it_observes(tmp_path) -> None:
+    bundle = load_bundle(Path(__file__).parents[1] / "models" / "quadruped")
+    model = load_model(bundle, None)
+    told = play(bundle, model, ("turn_left",), 0.2)
+    episode = replace(told, target=np.full_like(told.target, np.nan))
+    late = told.velocity[5:, 2].mean()
+    assert _stretch(episode, 0, 10).endswith(f"   turn, rad/s {late:.3g}") and "achieved" in _stretch(told, 0, 10)
+    assert [path.name for path in _draw(tmp_path, model, episode, 50.0)] == ["play.gif", "tracking.png"]
 
 
 def test_what_a_policy_observes_by_name_is_kept_value_by_value() -> None:
