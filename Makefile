@@ -38,7 +38,7 @@ help:  ## this list
 	@sed -n 's/^\([a-z]*\):.*  ## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
 
 demo: install ros  ## find the groups of a small suite, train, export, verify, replay, serve over ROS (minutes)
-	$(PGX) train signs --out $(RUN)
+	$(PGX) train signs --workers 2 --out $(RUN)
 	$(PGX) verify $(RUN)/bundle
 	$(PGX) play $(RUN)/bundle --out $(RUN)/play
 	$(BIN)/python examples/07_ros_demo.py $(RUN)/bundle

@@ -16,6 +16,7 @@ from common import write_json
 
 from pgx_core.comparison.findings import figures_json, find, table
 from pgx_core.comparison.seeds import EVERY_METHOD, train_seeds
+from pgx_core.scale import Workers
 from pgx_core.training.methods import Method
 
 COMPARED: tuple[Method, ...] = ("joint", "joint_id", "random", "random_id", "cosine", "groups", "specialists")
@@ -25,6 +26,7 @@ def main(
     suites: tuple[str, ...] = ("signs", "skills", "hierarchy"),
     seeds: int = 5,
     folder: Path = Path("runs"),
+    workers: Workers = 1,
     json: Path | None = None,
 ) -> None:
     """Train everything (resumable), then print a table for each suite.
@@ -33,11 +35,13 @@ def main(
         suites: embedded suites, or FILE.py:VARIABLE.
         seeds: seeds 0, 1, ... of each.
         folder: of the comparisons' folders, shared with `pgx compare`.
+        workers: that do a seed each, as of `pgx compare`.
         json: where to write the figures.
     """
+    config = replace(EVERY_METHOD, compare=COMPARED)
     figures: dict[str, object] = {}
     for suite in suites:
-        runs = train_seeds(folder / f"compare_{suite}", suite, replace(EVERY_METHOD, compare=COMPARED), seeds)
+        runs = train_seeds(folder / f"compare_{suite}", suite, config, seeds, workers=workers)
         findings = find(runs)
         print(table(findings))
         figures[suite] = json_format.loads(figures_json(findings))

@@ -11,12 +11,14 @@ import tyro
 from common import write_json
 
 from pgx_core.comparison.seeds import EVERY_METHOD, train_seeds
+from pgx_core.scale import Workers
 from pgx_core.types import Partition, load_record
 
 
 def main(
     seeds: int = 10,
     folder: Path = Path("runs/compare_signs"),
+    workers: Workers = 1,
     json: Path | None = None,
 ) -> None:
     """Count the seeds whose partition is exactly the two signs.
@@ -24,9 +26,10 @@ def main(
     Args:
         seeds: seeds 0, 1, ...
         folder: run folders, shared with `pgx compare signs`.
+        workers: that do a seed each, as of `pgx compare`.
         json: where to write the figures.
     """
-    runs = train_seeds(folder, "signs", EVERY_METHOD, seeds, stop="clustering")
+    runs = train_seeds(folder, "signs", EVERY_METHOD, seeds, stop="clustering", workers=workers)
     correct = 0
     for seed, run in enumerate(runs):
         partition = load_record(Partition, run.path("partition.npz"))

@@ -12,6 +12,8 @@ from pgx_core.errors import ConfigError, RunError
 from pgx_core.files import remove_drafts
 from pgx_core.memory import out_of_memory
 from pgx_core.run import Cost, Run, forget
+from pgx_core.scale import Workers
+from pgx_core.training.methods import Method
 
 TRAINING_BOUNDS = "--training.worlds or --training.ppo.horizon"
 ROLLOUT_BOUNDS = "--rollouts.samples"
@@ -23,19 +25,23 @@ class Stage:
 
     name: str
     work: Callable[[Run], None]
-    results: Callable[[Run], tuple[str, ...]]  # files under the run's folder; a stage that lacks one runs again
+    results: Callable[[Run], tuple[str, ...]] = (
+        lambda run: ()
+    )  # files under the run's folder; without one it runs again
     steps: Callable[[Run], int] = lambda run: 0  # environment steps it spends
     trainings: Callable[[Run], tuple[str, ...]] = lambda run: ()  # folders of those that resume
     bounds: str = TRAINING_BOUNDS  # the settings that its memory grows with
-    spread: Callable[[Run, str], None] | None = None  # does most of the work on a cluster; `work` finds it done
+    methods: Callable[[Run], tuple[Method, ...]] = lambda run: ()  # that it trains, none of which waits for another
 
 
-def _baselines(run: Run) -> tuple[str, ...]:
-    return tuple(run.trained(method) for method in run.methods[1:])
-
-
-def _baseline_steps(run: Run) -> int:
-    return sum(run.training_steps(method) for method in run.methods[1:])
+def _training_stage(name: str, work: Callable[[Run], None], methods: Callable[[Run], tuple[Method, ...]]) -> Stage:
+    return Stage(
+        name,
+        work,
+        steps=lambda run: sum(map(run.training_steps, methods(run))),
+        trainings=lambda run: tuple(map(run.trained, methods(run))),
+        methods=methods,
+    )
 
 
 def _evaluations(run: Run) -> tuple[str, ...]:
@@ -48,14 +54,14 @@ def _files(*names: str) -> Callable[[Run], tuple[str, ...]]:
 
 
 STAGES = (
-    Stage("meta", stages.meta, _files(), lambda run: run.meta_steps, _files("meta")),
+    Stage("meta", stages.meta, steps=lambda run: run.meta_steps, trainings=_files("meta")),
     Stage("rollouts", stages.rollouts, _files("transitions.npz"), lambda run: run.rollout_steps, bounds=ROLLOUT_BOUNDS),
     Stage("features", stages.features, _files("features.npz", "basis.npz"), bounds=ROLLOUT_BOUNDS),
     Stage("surrogate", stages.surrogate, _files("solution.npz", "scores.npz", "taylor.npz"), bounds=ROLLOUT_BOUNDS),
     Stage("affinity", stages.affinity, _files("affinity.npz")),
     Stage("clustering", stages.clustering, _files("partition.npz", "clustering.npz")),
-    Stage("groups", stages.groups, _files(), lambda run: run.training_steps(run.served), _files("groups")),
-    Stage("baselines", stages.baselines, _files(), _baseline_steps, _baselines, spread=stages.spread_baselines),
+    _training_stage("groups", stages.groups, lambda run: run.methods[:1]),
+    _training_stage("baselines", stages.baselines, lambda run: run.methods[1:]),
     Stage("evaluation", stages.evaluation, _evaluations, stages.evaluation_steps, bounds="--evaluation.episodes"),
     Stage("export", stages.export, lambda run: (stages.exported(run),)),
     Stage("report", stages.report, _files("report/report.html")),
@@ -68,7 +74,7 @@ def train(
     start: str | None = None,
     stop: str | None = None,
     say: Callable[[str], None] = print,
-    cluster: str | None = None,
+    workers: Workers = 1,
 ) -> None:
     """Run every stage that is not yet finished, in order.
 
@@ -77,10 +83,10 @@ def train(
         start: run this stage and all after it again, even if finished.
         stop: the last stage to run.
         say: where one line per stage goes.
-        cluster: address of a Ray cluster that shares the work, as of `scale.spread`.
+        workers: that train side by side what waits for nothing but the partition, as of `scale.spread`.
 
     Raises:
-        ConfigError: a stage name is unknown, `start` comes after `stop`, or there is no such cluster.
+        ConfigError: a stage name is unknown, `start` comes after `stop`, or there are no such workers.
         RunError: a result of an earlier stage is damaged, or the folder cannot be written.
     """
     check_stages(start, stop)
@@ -89,7 +95,7 @@ def train(
         _rewind(run, NAMES.index(start))
     for stage in STAGES:
         if not _finished(run, stage):
-            cost = _perform(run, stage, cluster)
+            cost = _perform(run, stage, _methods_from(run, stage, stop), workers)
             run.save_costs(run.costs() | {stage.name: cost})
             say(f"{stage.name}: {cost.seconds:.1f} s")
         if stage.name == stop:
@@ -130,14 +136,22 @@ def _finished(run: Run, stage: Stage) -> bool:
     return stage.name in run.costs() and all(run.path(name).exists() for name in names)
 
 
-def _perform(run: Run, stage: Stage, cluster: str | None) -> Cost:
-    """Do a stage's work; its cost holds what earlier processes spent on trainings that it resumes."""
-    begun = [folder for folder in stage.trainings(run) if run.path(f"{folder}/checkpoint.pt").exists()]
-    earlier = sum(float(run.checkpoint(folder)["seconds"]) for folder in begun)
-    started = time.monotonic()
+def _methods_from(run: Run, stage: Stage, stop: str | None) -> tuple[Method, ...]:
+    """What a stage trains, and what the stages after it train that will be run too."""
+    if not stage.methods(run):
+        return ()
+    to_come = STAGES[NAMES.index(stage.name) : NAMES.index(stop or NAMES[-1]) + 1]
+    return tuple(method for each in to_come for method in each.methods(run))
+
+
+def _perform(run: Run, stage: Stage, methods: tuple[Method, ...], workers: Workers) -> Cost:
+    """Do a stage's work; its cost holds what other and earlier processes spent on trainings of its own."""
     with out_of_memory(f"stage '{stage.name}'", f"{stage.bounds}, and choose another --out"):
-        if cluster and stage.spread:
-            stage.spread(run, cluster)
+        if methods and workers != 1:
+            stages.train_side_by_side(run, methods, workers)
+        begun = [folder for folder in stage.trainings(run) if run.path(f"{folder}/checkpoint.pt").exists()]
+        earlier = sum(float(run.checkpoint(folder)["seconds"]) for folder in begun)
+        started = time.monotonic()
         stage.work(run)
     return Cost(earlier + time.monotonic() - started, stage.steps(run))
 

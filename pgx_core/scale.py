@@ -1,4 +1,7 @@
-"""Work spread over the nodes of a Ray cluster. Nothing else here knows Ray, which is imported when it is asked for."""
+"""Trainings side by side: in processes of this machine, or on the nodes of a Ray cluster.
+
+Nothing else here knows Ray, which is imported when it is asked for.
+"""
 
 from __future__ import annotations
 
@@ -9,11 +12,13 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from pgx_core.errors import ConfigError, PgxError, RunError
+from pgx_core.errors import ConfigError, PgxError, RunError, require
+from pgx_core.processes import run_in_processes
 from pgx_core.run import Run
 from pgx_core.training.progress import Progress
 
-LOCAL = "local"  # a cluster of this machine alone, for as long as it is needed; Ray's own word: None may join another's
+Workers = int | str  # processes of this machine, 1: this one alone; or the address of a Ray cluster
+
 RETRIES = 10  # nodes that a job may lose
 PATIENCE = 5.0  # s to find a cluster
 POLL = 1.0  # s between two looks at what is done
@@ -34,16 +39,16 @@ class Part:
 
 
 def spread_trainings(
-    title: str, parts: Sequence[Part], work: Callable[..., None], jobs: Sequence[tuple[Any, ...]], address: str
+    title: str, parts: Sequence[Part], work: Callable[..., None], jobs: Sequence[tuple[Any, ...]], workers: Workers
 ) -> None:
-    """`spread` under a progress bar. Jobs take a GPU each where the runs train on one.
+    """`spread` under a progress bar. On a cluster jobs take a GPU each where the runs train on one.
 
     Args:
         title: on the bar.
         parts: all that the jobs train, at least one.
         work: as of `spread`.
         jobs: as of `spread`.
-        address: as of `spread`.
+        workers: as of `spread`.
 
     Raises:
         PgxError: as of `spread`.
@@ -51,33 +56,48 @@ def spread_trainings(
     gpus = float(parts[0].run.config.training.simulation.device.startswith("cuda"))
     with Progress(title, sum(part.steps for part in parts)) as progress:
         progress.skip(sum(part.done for part in parts))
-        spread(work, jobs, address, gpus, lambda: progress.reach(sum(part.done for part in parts)))
+        spread(work, jobs, workers, gpus, lambda: progress.reach(sum(part.done for part in parts)))
 
 
 def spread(
     work: Callable[..., None],
     jobs: Sequence[tuple[Any, ...]],
-    address: str,
+    workers: Workers,
     gpus: float = 0.0,
     watch: Callable[[], None] = lambda: None,
 ) -> None:
-    """Call `work(*job)` for every job, on a processor and `gpus` GPUs of its own.
+    """Call `work(*job)` for every job, in the order given, as many at once as there are workers.
 
-    A job whose node is lost begins again on another. So the work must keep its state in a folder that all nodes see
-    under the same path, resume from there, and come to the same result however often it is interrupted.
+    On a cluster a job whose node is lost begins again on another. So the work must keep its state in a folder that all
+    workers see under the same path, resume from there, and come to the same result however often it is interrupted.
 
     Args:
-        work: a function of a module that the nodes have installed.
+        work: a function of a module that the workers have installed.
         jobs: arguments of each call.
-        address: of the cluster: HOST:PORT, "auto" for one that runs on this machine, or `LOCAL`.
-        gpus: of one node that a job takes.
+        workers: processes of this machine, or the address of a Ray cluster: HOST:PORT, or "auto" for one that runs
+            on this machine; there a job has a processor of its own.
+        gpus: of one node of the cluster that a job takes.
         watch: called every second, say to show the progress.
 
     Raises:
-        ConfigError: Ray is not installed, or there is no cluster at the address.
+        ConfigError: there are no such workers, or Ray is not installed.
         PgxError: a job's own error; the others are given up.
-        RunError: a job lost its node too often.
+        RunError: a process was killed, or a job lost its node too often.
     """
+    if isinstance(workers, str):
+        _on_cluster(work, jobs, workers, gpus, watch)
+    else:
+        require(workers >= 1, "workers", "1 or more processes, or the address of a Ray cluster", workers)
+        run_in_processes([partial(work, *job) for job in jobs], workers, watch, POLL)
+
+
+def _on_cluster(
+    work: Callable[..., None],
+    jobs: Sequence[tuple[Any, ...]],
+    address: str,
+    gpus: float,
+    watch: Callable[[], None],
+) -> None:
     ray = _connect(address)
     remote = ray.remote(num_cpus=1, num_gpus=gpus, max_retries=RETRIES)(_call)
     try:
@@ -95,7 +115,10 @@ def _connect(address: str) -> Any:
     try:
         import ray
     except ImportError as error:
-        raise ConfigError('ray: expected Ray, which is not installed: pip install "pgx-core[scale]"') from error
+        raise ConfigError(
+            f"workers: expected a number of processes or the address of a Ray cluster, got '{address}', and Ray is not "
+            'installed: pip install "pgx-core[scale]"'
+        ) from error
     try:
         if ":" in address:  # Ray itself tries for minutes
             host, _, port = address.rpartition(":")
@@ -104,7 +127,8 @@ def _connect(address: str) -> Any:
     except (OSError, ValueError, RuntimeError) as error:
         reason = str(error).splitlines()[0]
         raise ConfigError(
-            f"ray: expected a cluster at '{address}' (`ray start --head` starts one): {reason}"
+            f"workers: expected a number of processes or a Ray cluster at '{address}' (`ray start --head` starts one): "
+            f"{reason}"
         ) from error
     return ray
 

@@ -24,7 +24,7 @@ from pgx_core.report.page import write_report
 from pgx_core.report.verdict import verdict
 from pgx_core.results import bundle_contents, networks, report_data
 from pgx_core.run import Run, read_run
-from pgx_core.scale import Part, spread_trainings
+from pgx_core.scale import Part, Workers, spread_trainings
 from pgx_core.surrogate.scores import score_subsets
 from pgx_core.surrogate.solve import solve_subsets
 from pgx_core.surrogate.split import split_episodes
@@ -150,23 +150,32 @@ def baselines(run: Run) -> None:
     _train_methods(run, run.methods[1:], "baselines")
 
 
-def spread_baselines(run: Run, cluster: str) -> None:
-    """Train the baselines on the nodes of a Ray cluster, each as one job; `baselines` then finds them done."""
-    methods = run.methods[1:]
-    parts = [Part(run, run.trained(method), run.training_steps(method)) for method in methods]
-    jobs = [(run.folder.resolve(), method) for method in methods]
-    spread_trainings("baselines", parts, train_baseline, jobs, cluster)
+def train_side_by_side(run: Run, methods: tuple[Method, ...], workers: Workers) -> None:
+    """Train methods as jobs, as of `scale.spread`; the stages `groups` and `baselines` then find them done."""
+    parts = _parts(run, methods)
+    unfinished = [method for method, part in zip(methods, parts, strict=True) if part.done < part.steps]
+    if len(unfinished) < 2 and isinstance(workers, int):
+        return  # this process does as well
+    longest_first = sorted(unfinished, key=run.training_steps, reverse=True)
+    jobs = [(run.folder.resolve(), method) for method in longest_first]
+    spread_trainings("trainings", parts, train_job, jobs, workers)
 
 
-def train_baseline(folder: Path, method: Method) -> None:
-    """One method of `spread_baselines`, in a process of its own."""
+def train_job(folder: Path, method: Method) -> None:
+    """One method of `train_side_by_side`, in a process of its own."""
     with Progress(method, 0, quiet=True) as progress:
         _train_method(read_run(folder), method, progress)
 
 
+def _parts(run: Run, methods: tuple[Method, ...]) -> list[Part]:
+    return [Part(run, run.trained(method), run.training_steps(method)) for method in methods]
+
+
 def _train_methods(run: Run, methods: tuple[Method, ...], stage: str) -> None:
     """Train each method's policies as one population, on what its budget has left (`Run.training_steps`)."""
-    with Progress(stage, sum(map(run.training_steps, methods))) as progress:
+    parts = _parts(run, methods)
+    nothing_left = all(part.done == part.steps for part in parts)
+    with Progress(stage, sum(part.steps for part in parts), quiet=nothing_left) as progress:
         for method in methods:
             _train_method(run, method, progress)
 

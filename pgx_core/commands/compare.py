@@ -13,6 +13,7 @@ from pgx_core.comparison.seeds import EVERY_METHOD, train_seeds
 from pgx_core.files import write_file
 from pgx_core.objectives.loading import short_name
 from pgx_core.run import RunConfig
+from pgx_core.scale import Workers
 
 
 def main(
@@ -20,7 +21,7 @@ def main(
     out: Path | None = None,
     seeds: int = 5,
     json: Path | None = None,
-    ray: str | None = None,
+    workers: Workers = 1,
     config: Annotated[RunConfig, tyro.conf.arg(name="")] = EVERY_METHOD,
 ) -> None:
     """Does grouping pay on a suite? Train every method on several seeds at equal steps. The same command resumes.
@@ -30,11 +31,11 @@ def main(
         out: folder of the plots and of one run per seed; runs/compare_SUITE where not given.
         seeds: how many, 2 or more; the first is --seed. More can be added later.
         json: file for the figures, flat.
-        ray: Ray cluster that trains the seeds: HOST:PORT, "auto" for the one that runs here, or "local".
+        workers: processes for the seeds, or a Ray cluster: HOST:PORT, or "auto" for the one that runs here.
         config: settings of every run, as of `pgx train`.
     """
     folder = out or Path("runs") / f"compare_{short_name(suite)}"
-    runs = train_seeds(folder, suite, config, seeds, cluster=ray)
+    runs = train_seeds(folder, suite, config, seeds, workers=workers)
     findings = find(runs)
     if json is not None:
         write_file(json, figures_json(findings))

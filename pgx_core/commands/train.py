@@ -12,6 +12,7 @@ import tyro
 from pgx_core.objectives.loading import short_name
 from pgx_core.pipeline import check_stages, train
 from pgx_core.run import RunConfig, open_run
+from pgx_core.scale import Workers
 from pgx_core.simulation.engines import Backend
 from pgx_core.stages import summary
 
@@ -23,7 +24,7 @@ def main(
     to_stage: Annotated[str | None, tyro.conf.arg(name="to")] = None,
     backend: Backend | None = None,
     device: str | None = None,
-    ray: str | None = None,
+    workers: Workers = 1,
     config: Annotated[RunConfig, tyro.conf.arg(name="")] = RunConfig(),  # noqa: B008 (frozen)
 ) -> None:
     """Find the groups of a suite, train a policy for each, export and report. The same command resumes.
@@ -35,13 +36,13 @@ def main(
         to_stage: stop after this stage.
         backend: short for --training.simulation.backend: what steps the worlds.
         device: short for --training.simulation.device: cpu, cuda or cuda:N. A run may be resumed on another.
-        ray: Ray cluster that trains the baselines: HOST:PORT, "auto" for the one that runs here, or "local".
+        workers: processes for groups and baselines, or a Ray cluster: HOST:PORT, or "auto" for the one that runs here.
         config: settings.
     """
     check_stages(from_stage, to_stage)
     torch.set_num_threads(1)
     config = replace(config, training=config.training.placed(backend, device))
     run = open_run(out or Path("runs") / short_name(suite), suite, config)
-    train(run, from_stage, to_stage, say=lambda line: print(line, flush=True), cluster=ray)
+    train(run, from_stage, to_stage, say=lambda line: print(line, flush=True), workers=workers)
     if to_stage is None:
         print(summary(run))

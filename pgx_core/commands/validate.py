@@ -9,6 +9,7 @@ import torch
 import tyro
 
 from pgx_core.files import write_file
+from pgx_core.scale import Workers
 from pgx_core.validation.findings import figures_json, table
 from pgx_core.validation.stages import validate
 from pgx_core.validation.validation import ValidationConfig, open_validation
@@ -17,7 +18,7 @@ from pgx_core.validation.validation import ValidationConfig, open_validation
 def main(
     run: tyro.conf.Positional[Path],
     json: Path | None = None,
-    ray: str | None = None,
+    workers: Workers = 1,
     config: Annotated[ValidationConfig, tyro.conf.arg(name="")] = ValidationConfig(),  # noqa: B008 (frozen)
 ) -> None:
     """Compare a finished run's estimate with real training of its subsets. The same command resumes.
@@ -25,12 +26,12 @@ def main(
     Args:
         run: run folder; tables and plots go into `validation` there.
         json: file for the figures, flat.
-        ray: Ray cluster that trains the subsets: HOST:PORT, "auto" for the one that runs here, or "local".
+        workers: processes for the subsets, or a Ray cluster: HOST:PORT, or "auto" for the one that runs here.
         config: settings.
     """
     torch.set_num_threads(1)
     validation = open_validation(run, config)
-    findings = validate(validation, say=lambda line: print(line, flush=True), cluster=ray)
+    findings = validate(validation, say=lambda line: print(line, flush=True), workers=workers)
     if json is not None:
         write_file(json, figures_json(findings))
     print(table(findings))

@@ -12,7 +12,7 @@ from pgx_core.errors import require
 from pgx_core.files import remove_drafts
 from pgx_core.pipeline import train
 from pgx_core.run import Run, RunConfig, open_run, read_run
-from pgx_core.scale import Part, spread_trainings
+from pgx_core.scale import Part, Workers, spread_trainings
 from pgx_core.training.methods import Method
 
 COMPARED: tuple[Method, ...] = (
@@ -33,7 +33,7 @@ LAST_STAGE = "evaluation"
 
 
 def train_seeds(
-    folder: Path, reference: str, config: RunConfig, count: int, stop: str = LAST_STAGE, cluster: str | None = None
+    folder: Path, reference: str, config: RunConfig, count: int, stop: str = LAST_STAGE, workers: Workers = 1
 ) -> tuple[Run, ...]:
     """Bring runs that differ in their seed alone to the end of one stage; what is finished is not done again.
 
@@ -43,7 +43,7 @@ def train_seeds(
         config: of every run; its seed is the first one's.
         count: number of seeds, >= 2: one has no interval.
         stop: the last stage.
-        cluster: address of a Ray cluster, each of whose jobs is a seed, as of `scale.spread`.
+        workers: that do a seed each, as of `scale.spread`.
 
     Raises:
         SuiteError: the suite is unusable.
@@ -55,8 +55,8 @@ def train_seeds(
     remove_drafts(folder)
     seeds = range(config.seed, config.seed + count)
     runs = tuple(open_run(folder / f"seed_{seed}", reference, replace(config, seed=seed)) for seed in seeds)
-    if cluster:
-        _spread(runs, stop, cluster)
+    if workers != 1:
+        _spread(runs, stop, workers)
     for run in runs:
         train(run, stop=stop, say=partial(_say, run.config.seed))
     return runs
@@ -67,11 +67,11 @@ def train_seed(folder: Path, stop: str) -> None:
     train(read_run(folder), stop=stop, say=lambda line: None)
 
 
-def _spread(runs: tuple[Run, ...], stop: str, cluster: str) -> None:
+def _spread(runs: tuple[Run, ...], stop: str, workers: Workers) -> None:
     parts = [Part(run, run.trained(method), run.training_steps(method)) for run in runs for method in run.methods]
     parts += [Part(run, "meta", run.meta_steps) for run in runs]
     jobs = [(run.folder.resolve(), stop) for run in runs]
-    spread_trainings("seeds", parts, train_seed, jobs, cluster)
+    spread_trainings("seeds", parts, train_seed, jobs, workers)
 
 
 def _say(seed: int, line: str) -> None:

@@ -5,14 +5,10 @@ from __future__ import annotations
 import contextlib
 import itertools
 import multiprocessing
-import os
-import signal
 import sys
-import threading
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from multiprocessing.connection import wait
 from pathlib import Path
 from typing import NamedTuple
 
@@ -23,6 +19,7 @@ from tqdm import tqdm
 from pgx_core.errors import ConfigError, require
 from pgx_core.files import write_file
 from pgx_core.play import load_model
+from pgx_core.processes import follow_parent
 from pgx_core.records import from_plain, parse_json, to_json
 from pgx_core.serving import Bundle, load_bundle
 from pgx_core.serving.manifest import CARD_FILE, sha256
@@ -107,18 +104,10 @@ _worker: list[tuple[Bundle, mujoco.MjModel, dict[str, Reference], SwitchConfig]]
 
 
 def _open_worker(task: Task, references: dict[str, Reference]) -> None:
-    """Load the bundle once a process; end with the parent, whose Ctrl-C is none of ours."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    """Load the bundle once a process."""
+    follow_parent()
     bundle = load_bundle(task.folder)
     _worker[:] = [(bundle, load_model(bundle, task.mjcf), references, task.config)]
-
-
-def _end_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        wait([parent.sentinel])
-        os._exit(1)
 
 
 def _in_worker(pair: Pair) -> SwitchPair:

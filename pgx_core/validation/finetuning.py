@@ -11,7 +11,7 @@ import numpy as np
 from pgx_core.learning.layout import Member
 from pgx_core.learning.network import clone_policy
 from pgx_core.run import read_run
-from pgx_core.scale import Part, spread_trainings
+from pgx_core.scale import Part, Workers, spread_trainings
 from pgx_core.training.evaluation import EvaluationConfig, evaluate
 from pgx_core.training.progress import Progress
 from pgx_core.training.session import Trained, train_population
@@ -64,21 +64,21 @@ def fine_tune(validation: Validation) -> tuple[SubsetScores, Spent]:
     return SubsetScores(subsets, scores, episodes, run.suite.names, "real training"), spent
 
 
-def spread_fine_tuning(validation: Validation, cluster: str) -> None:
-    """Train the batches on the nodes of a Ray cluster, each as one job; `fine_tune` then finds them done.
+def spread_fine_tuning(validation: Validation, workers: Workers) -> None:
+    """Train the batches side by side, each as one job; `fine_tune` then finds them done.
 
     Args:
         validation: which.
-        cluster: address, as of `scale.spread`.
+        workers: as of `scale.spread`.
 
     Raises:
-        ConfigError: there is no such cluster.
+        ConfigError: there are no such workers.
         RunError: as of `fine_tune`.
     """
     run, each = validation.run, validation.config.steps
     parts = [Part(run, _folder(first), each * (end - first)) for first, end in batches(validation)]
     jobs = [(run.folder.resolve(), validation.config, *batch) for batch in batches(validation)]
-    spread_trainings("real", parts, train_job, jobs, cluster)
+    spread_trainings("real", parts, train_job, jobs, workers)
 
 
 def train_job(folder: Path, config: ValidationConfig, first: int, end: int) -> None:

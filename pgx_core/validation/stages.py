@@ -15,6 +15,7 @@ from pgx_core.clustering.partitions import agreement as partition_agreement
 from pgx_core.gradients.basis import GramBasis, ProjectionBasis, lift
 from pgx_core.learning.network import Population, clone_policy
 from pgx_core.run import Run
+from pgx_core.scale import Workers
 from pgx_core.training.methods import Method
 from pgx_core.training.transitions import RolloutConfig, collect_transitions
 from pgx_core.types import (
@@ -48,19 +49,19 @@ class Stage:
     name: str
     results: tuple[str, ...]
     work: Callable[[Validation], tuple[Any, ...]]
-    spread: Callable[[Validation, str], None] | None = None  # does what it can of the work on a cluster, before it
+    spread: Callable[[Validation, Workers], None] | None = None  # lets workers do what they can of the work, before it
 
 
-def validate(validation: Validation, say: Callable[[str], None] = print, cluster: str | None = None) -> Findings:
+def validate(validation: Validation, say: Callable[[str], None] = print, workers: Workers = 1) -> Findings:
     """Run every stage whose results are not yet there, then draw the plots.
 
     Args:
         validation: which.
         say: where one line per stage goes.
-        cluster: address of a Ray cluster that shares the real training, as of `scale.spread`.
+        workers: that share the real training, as of `scale.spread`.
 
     Raises:
-        ConfigError: there is no such cluster.
+        ConfigError: there are no such workers.
         RunError: a result is damaged, or the folder cannot be written.
     """
     for stage in STAGES:
@@ -68,8 +69,8 @@ def validate(validation: Validation, say: Callable[[str], None] = print, cluster
         if all(path.exists() for path in paths):
             continue
         began = time.monotonic()
-        if cluster and stage.spread:
-            stage.spread(validation, cluster)
+        if stage.spread and workers != 1:
+            stage.spread(validation, workers)
         for path, record in zip(paths, stage.work(validation), strict=True):
             save_record(path, record)
         say(f"{stage.name}: {time.monotonic() - began:.1f} s")

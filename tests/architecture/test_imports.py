@@ -42,6 +42,7 @@ LAYERS = {
     "errors": layer(),
     "records": layer("errors"),
     "files": layer("errors"),
+    "processes": layer("errors"),
     "contract": layer("errors"),
     "observation": layer("contract", "numpy"),
     "scene": layer("contract", "numpy"),
@@ -84,8 +85,8 @@ LAYERS = {
     "report": layer("types errors files", "numpy matplotlib jinja2 moocore PIL mujoco jaxtyping"),
     # A run folder: every stage's settings and where its results lie, but not their order.
     "run": layer("grouping training learning.network objectives errors records files types", "numpy torch"),
-    # Trainings on several machines; Ray is imported where it is asked for.
-    "scale": layer("run training errors", "ray"),
+    # Trainings side by side, on several machines too; Ray is imported where it is asked for.
+    "scale": layer("run training processes errors", "ray"),
     # What a run hands out, gathered from its folder.
     "results": layer(
         "run training.methods simulation.robot_model learning.network objectives.environment_suite export report "
@@ -99,7 +100,7 @@ LAYERS = {
         "numpy",
     ),
     # The only file that knows the order of the stages.
-    "pipeline": layer("stages run memory errors files"),
+    "pipeline": layer("stages run scale.Workers training.methods.Method memory errors files"),
     # A finished run's estimate against real training: it repeats parts of the run, so it may see almost all of it.
     "validation": layer(
         "pipeline run scale training learning gradients surrogate affinity clustering grouping report.labels "
@@ -116,7 +117,7 @@ LAYERS = {
     # A bundle on its simulated robot, through what the real one has: hence neither torch nor our simulation.
     "play": layer("scene serving contract observation errors", "numpy mujoco jaxtyping"),
     # Switches of such a robot, tried by the thousand.
-    "switching": layer("play serving contract errors records files", "numpy scipy mujoco tqdm jaxtyping"),
+    "switching": layer("play serving contract processes errors records files", "numpy scipy mujoco tqdm jaxtyping"),
     # Its policies on the suite's worlds, in batches: rewards play no part, but ends of episodes do.
     "rehearsal": layer(
         "play switching.steady serving simulation objectives observation contract errors",
@@ -128,13 +129,12 @@ LAYERS = {
     "doctor": layer("simulation objectives errors", "numpy torch"),
     # One module per command. `verify` reaches serving directly, so that it runs on a robot.
     "commands": layer(
-        "pipeline stages results run export.bundle serving objectives.loading validation comparison doctor meta_rl "
-        "training.adaptation files simulation.engines.Backend errors",
+        "pipeline stages results run scale.Workers export.bundle serving objectives.loading validation comparison "
+        "doctor meta_rl training.adaptation files simulation.engines.Backend errors",
         "torch tyro",
     ),
     # Thin. It loads the one command that is asked for.
     "cli": layer("commands errors", "tyro"),
-    "__main__": layer("cli"),
 }
 
 

@@ -1,4 +1,4 @@
-"""Work spread over the nodes of a real Ray cluster, one of which is killed."""
+"""Work spread over processes that are killed, and over the nodes of a real Ray cluster, one of which is killed."""
 
 from __future__ import annotations
 
@@ -6,12 +6,15 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
+import psutil
 import pytest
 import torch
 
-from pgx_core.errors import ConfigError
+from pgx_core.cli import main
+from pgx_core.errors import ConfigError, RunError
 from pgx_core.files import write_file
 from pgx_core.run import read_run
 from pgx_core.scale import spread
@@ -21,6 +24,7 @@ PGX = [sys.executable, "-c", "from pgx_core.cli import main; main()"]
 STEPS = 40_000
 SMALL = ("--steps", f"{STEPS}", "--training.checkpoint-seconds", "0.2", "--compare", "joint_id", "specialists")
 HASTY = ("--rollouts.samples", "1000")
+RAISE = "from pgx_core.errors import RunError; raise RunError"
 
 
 @pytest.fixture
@@ -51,6 +55,16 @@ def start(arguments: list[str]) -> subprocess.Popen:
     return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
+def require_same(one: Path, other: Path) -> None:
+    """Both runs' policies are equal bit for bit, and so are the metrics on the way there."""
+    for training in ("groups", "baselines/joint_id", "baselines/specialists"):
+        first, second = (read_run(folder).checkpoint(training) for folder in (one, other))
+        assert first["rows"] == second["rows"]
+        policies = [checkpoint["trainer"]["population"] for checkpoint in (first, second)]
+        assert policies[0].keys() == policies[1].keys()
+        assert all(torch.equal(policies[0][name], policies[1][name]) for name in policies[0])
+
+
 def wait_for(condition, process: subprocess.Popen, seconds: float = 120.0) -> None:
     """Until it holds; a process that ends before fails the test."""
     for _ in range(round(seconds / 0.05)):
@@ -64,11 +78,24 @@ def wait_for(condition, process: subprocess.Popen, seconds: float = 120.0) -> No
     pytest.fail("waited in vain")
 
 
-def test_a_run_that_loses_a_node_ends_with_the_same_policies(cluster, tmp_path, call):
-    alone, shared = tmp_path / "alone", tmp_path / "shared"
-    assert call(*training(alone, "groups")).status == 0
-    shutil.copytree(alone, shared)
-    process = start(training(shared, "baselines", "--ray", cluster.address))
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory):
+    """A run whose baselines one process trained, and beside it a copy from before its trainings."""
+    folder = tmp_path_factory.mktemp("alone") / "run"
+    assert main(training(folder, "clustering")) is None
+    shutil.copytree(folder, folder.with_name("begun"))
+    assert main(training(folder, "baselines")) is None
+    return folder
+
+
+@pytest.fixture
+def shared(alone, tmp_path):
+    """The folder of a run that several processes go on with."""
+    return shutil.copytree(alone.with_name("begun"), tmp_path / "shared")
+
+
+def test_a_run_that_loses_a_node_ends_with_the_same_policies(cluster, alone, shared):
+    process = start(training(shared, "baselines", "--workers", cluster.address))
     logs = Path(cluster.head_node.get_logs_dir_path())
     wait_for(lambda: list(logs.glob("python-core-driver-*")), process)  # at the head, which is not the one to be killed
     node = cluster.add_node(num_cpus=1, object_store_memory=80_000_000)
@@ -77,23 +104,51 @@ def test_a_run_that_loses_a_node_ends_with_the_same_policies(cluster, tmp_path, 
     cluster.remove_node(node, allow_graceful=False)
     assert done < STEPS, "the only node was at it, and not yet done"
     cluster.add_node(num_cpus=1, object_store_memory=80_000_000)
-    assert call(*training(alone, "baselines")).status == 0
     assert process.wait(300) == 0, process.stdout.read()
-    for method in ("joint_id", "specialists"):
-        saved = [read_run(folder).checkpoint(f"baselines/{method}") for folder in (alone, shared)]
-        (one, other) = (checkpoint["trainer"]["population"] for checkpoint in saved)
-        assert one.keys() == other.keys()
-        assert all(torch.equal(one[name], other[name]) for name in one)
-        assert saved[0]["rows"] == saved[1]["rows"]
+    require_same(alone, shared)
+
+
+def test_processes_that_are_killed_go_on_and_end_with_the_policies_of_one(alone, shared, call):
+    process = start(training(shared, "baselines", "--workers", "2"))
+    run = read_run(shared)
+    wait_for(lambda: run.saved_steps("groups") and run.saved_steps("baselines/joint_id"), process)
+    helpers = psutil.Process(process.pid).children(recursive=True)
+    process.kill()
+    process.wait()
+    gone, alive = psutil.wait_procs(helpers, 10)
+    assert not alive and len(gone) >= 2, "they end with the process that began them"
+    assert run.saved_steps("groups") < run.training_steps("groups_id"), "it was not yet done"
+    again = call(*training(shared, "baselines", "--workers", "2"))
+    assert again.status == 0, again.err
+    require_same(alone, shared)
+    own = run.checkpoint("groups")["seconds"]
+    assert own <= run.costs()["groups"].seconds < own + 5.0, "what trained beside it is not its cost"
+
+
+def test_an_error_in_one_process_ends_the_others_and_is_told():
+    began = time.monotonic()
+    with pytest.raises(RunError, match="out of luck"):
+        spread(exec, [("import time; time.sleep(200)",), (f"{RAISE}('out of luck')",)], 2)
+    assert time.monotonic() - began < 100
+
+
+def test_a_killed_process_is_one_line():
+    with pytest.raises(RunError, match=r"one was killed.*fewer --workers"):
+        spread(exec, [("import os; os.kill(os.getpid(), 9)",), ("import time; time.sleep(200)",)], 2)
+
+
+def test_no_process_at_all_is_one_line():
+    with pytest.raises(ConfigError, match="workers: expected 1 or more processes"):
+        spread(exec, [("",)], 0)
 
 
 def test_a_cluster_that_is_not_there_is_one_line(tmp_path):
     pytest.importorskip("ray", reason="needs the extra 'scale'")
-    with pytest.raises(ConfigError, match=r"ray: expected a cluster at '127.0.0.1:1'"):
+    with pytest.raises(ConfigError, match=r"a Ray cluster at '127.0.0.1:1'"):
         spread(write_file, [(tmp_path / "a", "")], "127.0.0.1:1")
 
 
 def test_without_ray_it_says_how_to_get_it(monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(ConfigError, match=r'pip install "pgx-core\[scale\]"'):
-        spread(print, [()], "local")
+        spread(print, [()], "auto")

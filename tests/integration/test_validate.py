@@ -89,14 +89,12 @@ def test_a_validation_that_is_killed_again_and_again(validated, other, tmp_path,
     assert not list((folder / "validation").rglob(".*")), "drafts of the killed processes remain"
 
 
-def test_a_cluster_finds_the_same(other, tmp_path, monkeypatch, call) -> None:
-    pytest.importorskip("ray", reason="needs the extra 'scale'")
-    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+def test_processes_side_by_side_find_the_same(other, tmp_path, monkeypatch, call) -> None:
     monkeypatch.setattr(finetuning, "BATCH", 6)
     alone, shared = (shutil.copytree(other.folder, tmp_path / name) for name in ("alone", "shared"))
     assert call("validate", alone, *SETTINGS).status == 0
     monkeypatch.delattr(Trainer, "iterate")  # in this process, which then cannot train: the jobs must have
-    assert call("validate", shared, *SETTINGS, "--ray", "local").status == 0
+    assert call("validate", shared, *SETTINGS, "--workers", 2).status == 0
     assert _results(alone / "validation") == _results(shared / "validation")
     for folder in (alone, shared):
         trained = {path.parent.name for path in (folder / "validation/finetuned").glob("*/checkpoint.pt")}

@@ -1,0 +1,100 @@
+"""Work in processes of this machine that end with this one."""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import signal
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from multiprocessing.connection import Connection, wait
+from multiprocessing.context import SpawnProcess
+
+from pgx_core.errors import RunError
+
+Job = Callable[[], None]
+
+
+def run_in_processes(jobs: Sequence[Job], count: int, watch: Callable[[], None], interval: float) -> None:
+    """Call every job, in the order given, `count` at once in as many processes. An error in one ends the others.
+
+    Args:
+        jobs: what to call, one or more; they and their errors travel by pickle.
+        count: of processes, >= 1.
+        watch: called meanwhile.
+        interval: s, at most, between two calls of it.
+
+    Raises:
+        RunError: a process was ended from outside.
+        Exception: a job's own.
+    """
+    waiting = deque(jobs)
+    working: dict[Connection, SpawnProcess] = {}
+    try:
+        while waiting and len(working) < count:
+            link, process = _start_worker()
+            working[link] = process
+            link.send(waiting.popleft())
+        while working:
+            ready = wait(list(working), interval)
+            watch()
+            for link in [one for one in working if one in ready]:
+                _require_done(link)
+                if waiting:
+                    link.send(waiting.popleft())
+                else:
+                    link.close()
+                    working.pop(link).join()
+    finally:
+        for process in working.values():
+            process.kill()
+            process.join()
+
+
+def _start_worker() -> tuple[Connection, SpawnProcess]:
+    spawn = multiprocessing.get_context("spawn")  # a fork would share the threads' locks, but not the threads
+    ours, theirs = spawn.Pipe()
+    process = spawn.Process(target=_work, args=(theirs,))
+    process.start()
+    theirs.close()  # the worker's alone now: our end tells when it is gone
+    return ours, process
+
+
+def _work(link: Connection) -> None:
+    follow_parent()
+    with contextlib.suppress(EOFError):  # there is nothing more to do
+        while True:
+            job = link.recv()
+            try:
+                job()
+            except BaseException as error:
+                link.send(error)
+            else:
+                link.send(None)
+
+
+def _require_done(link: Connection) -> None:
+    try:
+        error = link.recv()
+    except (EOFError, ConnectionError):
+        raise RunError(
+            "expected every worker process to end by itself, and one was killed, for want of memory perhaps: the same "
+            "command goes on from there; give it fewer --workers"
+        ) from None
+    if error is not None:
+        raise error
+
+
+def follow_parent() -> None:
+    """In a worker process: leave Ctrl-C to the parent, and end when it does, however it does."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        wait([parent.sentinel])
+        os._exit(1)
