@@ -14,6 +14,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 from hypothesis import settings
+from jaxtyping import install_import_hook
+
+# Shapes and types are checked at every call in the modules that annotate shapes, and there alone: around each function
+# the check costs more than most functions, and the robot's half is tested as it runs on the robot.
+ROOT = Path(__file__).parents[1]
+ANNOTATED = [
+    ".".join(path.relative_to(ROOT).with_suffix("").parts)
+    for path in sorted((ROOT / "pgx_core").rglob("*.py"))
+    if "from jaxtyping import" in path.read_text()
+]
+install_import_hook(ANNOTATED, "beartype.beartype")
 
 # Deadlines measure the machine's load, not the code; the same examples every time keep a red test red.
 settings.register_profile("pgx", deadline=None, derandomize=True)

@@ -168,12 +168,13 @@ def test_steps_are_counted_and_the_learning_rate_falls_late(make_trainer):
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
-def test_a_policy_that_sees_the_objective_learns_tiny(seed):
+def test_a_policy_that_sees_the_objective_learns_tiny(seed, unchecked):
     layout = make_layout((Member((0, 1, 2, 3), True, 64),))
     worlds = Simulation(TINY, layout.objectives, seed, SimulationConfig(threads=1))
     population = Population(NetworkSize(2, 4, 1, (32, 32)), (True,), (seed,))
     trainer = Trainer(population, worlds, layout, PPOConfig(), total_steps=30 * 24 * 64, seed=seed)
-    before = trainer.iterate().scores.mean()
-    while not trainer.finished:
-        after = trainer.iterate().scores.mean()
+    with unchecked():
+        before = trainer.iterate().scores.mean()
+        while not trainer.finished:
+            after = trainer.iterate().scores.mean()
     assert before < 0.3 and after > 0.6

@@ -60,6 +60,7 @@ class Asset(Strict):
             root = ElementTree.parse(path).getroot()
             dofs = [joint.attrib["name"] for joint in root.iter("joint") if joint.get("type", "fixed") != "fixed"]
         self.own_model, self.own_fixed, self.own_dofs = model, fixed, sorted(dofs, reverse=True)
+        self.own_data = mujoco.MjData(model)  # of the world that is looked at: making one takes longer than a step
         self.own_bodies = [model.body(i).name for i in range(model.nbody - 1, 0, -1)]
 
 

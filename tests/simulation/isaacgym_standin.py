@@ -206,22 +206,22 @@ class Gym(Strict):
         n, asset = len(sim.own_envs), sim.own_envs[0].own_asset
         bodies = sim.own_tensors["rigid_body_state"][1].view(n, -1, 13)
         contacts = sim.own_tensors["net_contact_force"][1].view(n, -1, 3)
+        ids = [asset.own_model.body(name).id for name in asset.own_bodies]
         for world, env in enumerate(sim.own_envs):
-            data, ids = self._state(sim, world), [asset.own_model.body(name).id for name in asset.own_bodies]
-            origin = self._get_env_origin(env)
-            for row, body in enumerate(ids):
-                speed = np.zeros(6)
+            data, origin = self._state(sim, world), self._get_env_origin(env)
+            speeds = np.zeros((len(ids), 6))
+            for speed, body in zip(speeds, ids, strict=True):
                 mujoco.mj_objectVelocity(asset.own_model, data, mujoco.mjtObj.mjOBJ_BODY, body, speed, 0)
-                x, y, z = data.xpos[body]
-                w, i, j, k = data.xquat[body]
-                state = (x + origin.x, y + origin.y, z + origin.z, i, j, k, w, *speed[3:], *speed[:3])
-                bodies[world, row] = torch.tensor(state)
-                contacts[world, row] = torch.tensor(_contact(asset.own_model, data, body))
+            places = data.xpos[ids] + (origin.x, origin.y, origin.z)
+            turns = data.xquat[ids][:, [1, 2, 3, 0]]
+            bodies[world] = torch.from_numpy(np.hstack([places, turns, speeds[:, 3:], speeds[:, :3]]))
+            contacts[world] = torch.from_numpy(_contacts(asset.own_model, data)[ids])
 
     def _state(self, sim: Sim, world: int) -> mujoco.MjData:
-        """MuJoCo's view of one world."""
+        """MuJoCo's view of one world, until the next one's."""
         asset, env = sim.own_envs[world].own_asset, sim.own_envs[world]
-        data = mujoco.MjData(asset.own_model)
+        data = asset.own_data
+        mujoco.mj_resetData(asset.own_model, data)
         states = sim.own_tensors["dof_state"][1].view(len(sim.own_envs), -1, 2)[world].numpy()
         data.qpos[sim.own_qpos], data.qvel[sim.own_qvel] = states[:, 0], states[:, 1]
         if not asset.own_fixed:
@@ -249,12 +249,14 @@ class Gym(Strict):
         return True
 
 
-def _contact(model: mujoco.MjModel, data: mujoco.MjData, body: int) -> np.ndarray:
-    total, force = np.zeros(3), np.zeros(6)
-    for number, contact in enumerate(data.contact):
+def _contacts(model: mujoco.MjModel, data: mujoco.MjData) -> np.ndarray:
+    """The net contact force on each body, in the world."""
+    total, force, contacts = np.zeros((model.nbody, 3)), np.zeros(6), data.contact
+    for number, (frame, geoms) in enumerate(zip(contacts.frame, contacts.geom, strict=True)):
         mujoco.mj_contactForce(model, data, number, force)
-        world = contact.frame.reshape(3, 3).T @ force[:3]
-        total += world * (int(model.geom_bodyid[contact.geom2] == body) - int(model.geom_bodyid[contact.geom1] == body))
+        world = frame.reshape(3, 3).T @ force[:3]
+        total[model.geom_bodyid[geoms[1]]] += world
+        total[model.geom_bodyid[geoms[0]]] -= world
     return total
 
 
