@@ -20,7 +20,7 @@ import torch
 from ament_index_python.packages import get_package_prefix
 from diagnostic_msgs.msg import DiagnosticArray
 from pgx_policy_server.metronome import WallMetronome
-from pgx_policy_server.spinning import SWITCH, make_executor
+from pgx_policy_server.spinning import SWITCH, QuickestExecutor
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.signals import SignalHandlerOptions
@@ -98,7 +98,7 @@ class Feeder:
         self._imu_out = self.node.create_publisher(Imu, "imu/data", SENSOR_QOS)
         self._wish = self.node.create_publisher(String, "policy_server/objective_name", 1)
         self.node.create_subscription(DiagnosticArray, "/diagnostics", self._hear, 10)
-        self._executor = make_executor()
+        self._executor = QuickestExecutor()
         self._executor.add_node(self.node)
         self._metronome = WallMetronome(rate)
         self._metronome.start(self._feed)

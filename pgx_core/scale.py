@@ -87,8 +87,20 @@ def spread(
     if isinstance(workers, str):
         _on_cluster(work, jobs, workers, gpus, watch)
     else:
-        require(workers >= 1, "workers", "1 or more processes, or the address of a Ray cluster", workers)
+        check_workers(workers)
         run_in_processes([partial(work, *job) for job in jobs], workers, watch, POLL)
+
+
+def check_workers(workers: Workers) -> None:
+    """Find out that there are no such workers before there is work for them.
+
+    Raises:
+        ConfigError: as of `spread`.
+    """
+    if isinstance(workers, str):
+        _connect(workers).shutdown()
+    else:
+        require(workers >= 1, "workers", "1 or more processes, or the address of a Ray cluster", workers)
 
 
 def _on_cluster(

@@ -154,8 +154,9 @@ def train_side_by_side(run: Run, methods: tuple[Method, ...], workers: Workers) 
     """Train methods as jobs, as of `scale.spread`; the stages `groups` and `baselines` then find them done."""
     parts = _parts(run, methods)
     unfinished = [method for method, part in zip(methods, parts, strict=True) if part.done < part.steps]
-    if len(unfinished) < 2 and isinstance(workers, int):
-        return  # this process does as well
+    alone = len(unfinished) == 1 and isinstance(workers, int)  # which this process does as well
+    if alone or not unfinished:
+        return
     longest_first = sorted(unfinished, key=run.training_steps, reverse=True)
     jobs = [(run.folder.resolve(), method) for method in longest_first]
     spread_trainings("trainings", parts, train_job, jobs, workers)

@@ -100,7 +100,7 @@ LAYERS = {
         "numpy",
     ),
     # The only file that knows the order of the stages.
-    "pipeline": layer("stages run scale.Workers training.methods.Method memory errors files"),
+    "pipeline": layer("stages run scale training.methods.Method memory errors files"),
     # A finished run's estimate against real training: it repeats parts of the run, so it may see almost all of it.
     "validation": layer(
         "pipeline run scale training learning gradients surrogate affinity clustering grouping report.labels "

@@ -193,9 +193,9 @@ def recorder(start: Launcher, listener: Any) -> Iterator[Any]:
 
 
 def _spin(node: Any, stopping: threading.Event) -> None:
-    from pgx_policy_server.spinning import make_executor
+    from pgx_policy_server.spinning import QuickestExecutor
 
-    executor = make_executor()
+    executor = QuickestExecutor()
     executor.add_node(node)
     while not stopping.is_set():
         executor.spin_once(timeout_sec=0.05)

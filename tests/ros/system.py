@@ -24,7 +24,7 @@ from lifecycle_msgs.srv import ChangeState
 from nav_msgs.msg import Odometry
 from pgx_msgs.msg import ObjectiveCommand, PolicyStatus, SwitchEvent
 from pgx_msgs.srv import InjectFault, SetObjective
-from pgx_policy_server.spinning import make_executor
+from pgx_policy_server.spinning import QuickestExecutor
 from rclpy.executors import Executor, SingleThreadedExecutor
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.signals import SignalHandlerOptions
@@ -267,7 +267,7 @@ def running_system(folder: Path, **settings: Any) -> Iterator[System]:
     witness = Witness(rclpy.create_node("witness"), contract, recorder.heard)
     stopping = threading.Event()
     # Only the single-threaded executor tells when a message was sent.
-    spins = ((recorder.node, make_executor()), (witness.node, SingleThreadedExecutor()))
+    spins = ((recorder.node, QuickestExecutor()), (witness.node, SingleThreadedExecutor()))
     threads = [threading.Thread(target=_spin, args=(*spin, stopping)) for spin in spins]
     for thread in threads:
         thread.start()

@@ -9,7 +9,7 @@ from typing import Any
 
 import rclpy
 from pgx_policy_server.reports import LATCHED, TYPED
-from pgx_policy_server.spinning import make_executor
+from pgx_policy_server.spinning import QuickestExecutor
 from rclpy.node import Node
 from std_msgs.msg import String
 
@@ -87,7 +87,7 @@ def _by_topic(name: str, server: str) -> str:
 def _spinning() -> Iterator[tuple[Node, Callable[[Callable[[], bool], float], bool]]]:
     """A node, and a function that spins it until a condition holds or some seconds have passed."""
     rclpy.init()
-    node, executor = Node("pgx_objective"), make_executor()
+    node, executor = Node("pgx_objective"), QuickestExecutor()
     executor.add_node(node)
 
     def until(condition: Callable[[], bool], seconds: float) -> bool:

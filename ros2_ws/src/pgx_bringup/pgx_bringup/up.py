@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import rclpy
-from pgx_policy_server.spinning import make_executor
+from pgx_policy_server.spinning import QuickestExecutor
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 
@@ -74,7 +74,7 @@ def serving(config: UpConfig) -> Iterator[tuple[Stack, Node, rclpy.executors.Exe
         exits.callback(rclpy.shutdown)
         node = Node("pgx_up")
         exits.callback(node.destroy_node)
-        executor = make_executor()
+        executor = QuickestExecutor()
         exits.callback(executor.shutdown)
         executor.add_node(node)
         yield exits.enter_context(Stack(programs, logs)), node, executor

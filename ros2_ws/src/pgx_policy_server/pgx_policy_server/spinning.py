@@ -9,11 +9,16 @@ from collections.abc import Callable
 from typing import Protocol
 
 import rclpy
-from rclpy.executors import Executor, SingleThreadedExecutor
+from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 
 from pgx_core.errors import PgxError
+
+try:  # the quickest one this rclpy has; imported late, it would hold up the threads of a node that runs already
+    from rclpy.experimental import EventsExecutor as QuickestExecutor
+except ImportError:
+    QuickestExecutor = SingleThreadedExecutor
 
 SWITCH = 0.5e-3  # s that one thread may keep the others waiting; Python's 5 ms is a quarter of a control period
 POLL = 0.1  # s: a signal is noticed after so long at most
@@ -49,7 +54,7 @@ def run(make: Callable[[], Served], outlives_terminal: bool = False) -> None:
         served = make()
     except PgxError as error:
         sys.exit(f"{error}")
-    executor = make_executor()
+    executor = QuickestExecutor()
     executor.add_node(served.node)
     orderly = False
     try:
@@ -65,12 +70,3 @@ def run(make: Callable[[], Served], outlives_terminal: bool = False) -> None:
         executor.shutdown()
         served.node.destroy_node()
         rclpy.shutdown()
-
-
-def make_executor() -> Executor:
-    """The quickest one this rclpy has."""
-    try:
-        from rclpy.experimental import EventsExecutor
-    except ImportError:
-        return SingleThreadedExecutor()
-    return EventsExecutor()
