@@ -12,7 +12,7 @@ from pgx_core.errors import ConfigError, RunError
 from pgx_core.files import remove_drafts
 from pgx_core.memory import out_of_memory
 from pgx_core.run import Cost, Run, forget
-from pgx_core.scale import Workers, check_workers
+from pgx_core.scale import Workers
 from pgx_core.training.methods import Method
 
 TRAINING_BOUNDS = "--training.worlds or --training.ppo.horizon"
@@ -90,7 +90,6 @@ def train(
         RunError: a result of an earlier stage is damaged, or the folder cannot be written.
     """
     check_stages(start, stop)
-    check_workers(workers)
     remove_drafts(run.folder)
     if start:
         _rewind(run, NAMES.index(start))

@@ -13,7 +13,7 @@ from pgx_core.comparison.seeds import EVERY_METHOD, train_seeds
 from pgx_core.files import write_file
 from pgx_core.objectives.loading import short_name
 from pgx_core.run import RunConfig
-from pgx_core.scale import Workers
+from pgx_core.scale import Workers, check_workers
 
 
 def main(
@@ -34,6 +34,7 @@ def main(
         workers: processes for the seeds, or a Ray cluster: HOST:PORT, or "auto" for the one that runs here.
         config: settings of every run, as of `pgx train`.
     """
+    check_workers(workers)
     folder = out or Path("runs") / f"compare_{short_name(suite)}"
     runs = train_seeds(folder, suite, config, seeds, workers=workers)
     findings = find(runs)

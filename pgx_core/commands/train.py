@@ -12,7 +12,7 @@ import tyro
 from pgx_core.objectives.loading import short_name
 from pgx_core.pipeline import check_stages, train
 from pgx_core.run import RunConfig, open_run
-from pgx_core.scale import Workers
+from pgx_core.scale import Workers, check_workers
 from pgx_core.simulation.engines import Backend
 from pgx_core.stages import summary
 
@@ -40,6 +40,7 @@ def main(
         config: settings.
     """
     check_stages(from_stage, to_stage)
+    check_workers(workers)
     torch.set_num_threads(1)
     config = replace(config, training=config.training.placed(backend, device))
     run = open_run(out or Path("runs") / short_name(suite), suite, config)

@@ -9,7 +9,7 @@ import torch
 import tyro
 
 from pgx_core.files import write_file
-from pgx_core.scale import Workers
+from pgx_core.scale import Workers, check_workers
 from pgx_core.validation.findings import figures_json, table
 from pgx_core.validation.stages import validate
 from pgx_core.validation.validation import ValidationConfig, open_validation
@@ -29,6 +29,7 @@ def main(
         workers: processes for the subsets, or a Ray cluster: HOST:PORT, or "auto" for the one that runs here.
         config: settings.
     """
+    check_workers(workers)
     torch.set_num_threads(1)
     validation = open_validation(run, config)
     findings = validate(validation, say=lambda line: print(line, flush=True), workers=workers)

@@ -100,7 +100,7 @@ LAYERS = {
         "numpy",
     ),
     # The only file that knows the order of the stages.
-    "pipeline": layer("stages run scale training.methods.Method memory errors files"),
+    "pipeline": layer("stages run scale.Workers training.methods.Method memory errors files"),
     # A finished run's estimate against real training: it repeats parts of the run, so it may see almost all of it.
     "validation": layer(
         "pipeline run scale training learning gradients surrogate affinity clustering grouping report.labels "
@@ -129,7 +129,7 @@ LAYERS = {
     "doctor": layer("simulation objectives errors", "numpy torch"),
     # One module per command. `verify` reaches serving directly, so that it runs on a robot.
     "commands": layer(
-        "pipeline stages results run scale.Workers export.bundle serving objectives.loading validation comparison "
+        "pipeline stages results run scale export.bundle serving objectives.loading validation comparison "
         "doctor meta_rl training.adaptation files simulation.engines.Backend errors",
         "torch tyro",
     ),

@@ -137,10 +137,10 @@ def test_a_killed_process_is_one_line():
         spread(exec, [("import os; os.kill(os.getpid(), 9)",), ("import time; time.sleep(200)",)], 2)
 
 
-def test_no_process_at_all_is_one_line_before_anything_is_trained(tmp_path, call):
+def test_no_process_at_all_is_one_line_before_anything_is_written(tmp_path, call):
     ended = call(*training(tmp_path / "run", "baselines", "--workers", "0"))
     assert ended.status == 1 and "workers: expected 1 or more processes" in ended.complaint
-    assert not (tmp_path / "run/meta").exists()
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_cluster_that_is_not_there_is_one_line(tmp_path):
