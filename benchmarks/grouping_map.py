@@ -21,6 +21,7 @@ from pgx_core.comparison.seeds import EVERY_METHOD, train_seeds
 from pgx_core.files import atomic_path, write_file
 from pgx_core.objectives.loading import load_suite
 from pgx_core.run import RunConfig
+from pgx_core.scale import Workers
 from pgx_core.training.methods import Method
 
 COMPARED: tuple[Method, ...] = ("joint_id", "joint_wide_id", "random_id")
@@ -51,6 +52,7 @@ def main(
     budgets: tuple[float, ...] = (0.25, 1.0, 4.0),
     seeds: int = 4,
     folder: Path = Path("runs/map"),
+    workers: Workers = 1,
 ) -> None:
     """Train what is missing, then write map.json, map.md and map.png.
 
@@ -61,21 +63,22 @@ def main(
         budgets: factors on the suite's own steps, at the usual width.
         seeds: of each cell.
         folder: of the runs.
+        workers: that do a seed each, as of `pgx compare`.
     """
     grid = dict.fromkeys([*((width, 1.0) for width in widths), *((USUAL, factor) for factor in budgets)])
-    cells = [cell(folder, suite, width, factor, seeds) for suite in suites for width, factor in grid]
+    cells = [cell(folder, suite, width, factor, seeds, workers) for suite in suites for width, factor in grid]
     write_file(out / "map.json", json.dumps([asdict(one) for one in cells], indent=1) + "\n")
     write_file(out / "map.md", page(cells))
     with atomic_path(out / "map.png") as draft:
         picture(cells, suites).savefig(draft, dpi=150)
 
 
-def cell(folder: Path, suite: str, width: int, factor: float, seeds: int) -> Cell:
+def cell(folder: Path, suite: str, width: int, factor: float, seeds: int, workers: Workers) -> Cell:
     """One comparison, trained where it is not there yet."""
     steps = round(factor * load_suite(suite).steps)
     config: RunConfig = replace(EVERY_METHOD, steps=steps, compare=COMPARED)
     config = replace(config, training=replace(config.training, hidden=(width, width)))
-    found = find(train_seeds(folder / f"{suite}_{width}_{steps}", suite, config, seeds))
+    found = find(train_seeds(folder / f"{suite}_{width}_{steps}", suite, config, seeds, workers=workers))
     one = summary(found, suite, width)
     print(row(one), flush=True)
     return one
