@@ -13,17 +13,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from beartype.claw import beartype_package
 from hypothesis import settings
 from jaxtyping import install_import_hook
 
-# Shapes and types are checked at every call in the modules that annotate shapes, and there alone: around each function
-# the check costs more than most functions, and the robot's half is tested as it runs on the robot.
+# Types are checked at every call, and shapes too in the modules that annotate them. Not everywhere: the check of shapes
+# costs ten times what the robot's small functions do.
 ROOT = Path(__file__).parents[1]
 ANNOTATED = [
     ".".join(path.relative_to(ROOT).with_suffix("").parts)
     for path in sorted((ROOT / "pgx_core").rglob("*.py"))
     if "from jaxtyping import" in path.read_text()
 ]
+beartype_package("pgx_core")
 install_import_hook(ANNOTATED, "beartype.beartype")
 
 # Deadlines measure the machine's load, not the code; the same examples every time keep a red test red.

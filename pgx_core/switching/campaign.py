@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 import mujoco
 import numpy as np
@@ -29,7 +28,8 @@ from pgx_core.switching.measure import Pair, Reference, matrix_of, measure_pair,
 from pgx_core.switching.trial import SwitchConfig
 
 
-class Task(NamedTuple):
+@dataclass(frozen=True)
+class Task:
     """What every worker needs."""
 
     folder: Path

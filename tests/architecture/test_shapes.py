@@ -5,6 +5,7 @@ from __future__ import annotations
 import jaxtyping
 import pytest
 import torch
+from beartype.roar import BeartypeCallHintViolation
 
 
 def test_a_wrong_shape_is_refused_where_shapes_are_annotated():
@@ -16,7 +17,10 @@ def test_a_wrong_shape_is_refused_where_shapes_are_annotated():
         Gaussian(2).log_prob(outputs, log_std, torch.zeros(3, 2))
 
 
-def test_the_robots_half_is_tested_as_it_runs_there():
-    from pgx_core.serving.controller import Controller
+def test_types_are_checked_where_no_shape_is():
+    from pgx_core.serving.modes import ModeState, count
 
-    assert not hasattr(Controller.tick, "__wrapped__")
+    with pytest.raises(BeartypeCallHintViolation):
+        count("HOLD", None, 0.0)
+    with pytest.raises(BeartypeCallHintViolation):
+        ModeState("HOLD")

@@ -185,10 +185,8 @@ def test_drop_silences_one_topic_for_its_duration(listener: Recorder, inject: Ca
     marks = {path: len(listener.heard[path]) - 1 for path in (*STAMPED, "/clock")}
     assert inject("drop", topic, duration=1.5).accepted
     wait_until(lambda: longest_gap(listener.heard[path][marks[path] :]) > 1.0, 15.0, "a silence and its end")
-    silence = longest_gap(listener.heard[path][marks[path] :])
-    pause = max(longest_gap(listener.heard[other][mark:]) for other, mark in marks.items() if other != path)
-    assert pause < 1.0
-    assert silence == pytest.approx(1.5, abs=0.3 + pause)  # where all topics pause, it is the machine that does
+    assert longest_gap(listener.heard[path][marks[path] :]) == pytest.approx(1.5, abs=0.3)
+    assert all(longest_gap(listener.heard[other][mark:]) < 1.0 for other, mark in marks.items() if other != path)
 
 
 def test_delay_makes_a_topic_late(listener: Recorder, inject: Callable[..., Any]) -> None:
