@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import mujoco
 import numpy as np
@@ -14,7 +14,8 @@ NONE, POSITION, VELOCITY, EFFORT = 0, 1, 2, 3  # Isaac's drive modes
 UNLIMITED = 1e6  # N m or N
 
 
-class Drives(NamedTuple):
+@dataclass(frozen=True)
+class Drives:
     """Values of each degree of freedom, under the names of Isaac's dof properties."""
 
     driveMode: np.ndarray  # noqa: N815 (its name there)

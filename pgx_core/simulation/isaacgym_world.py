@@ -129,7 +129,7 @@ def _drive(
 ) -> None:
     """Give one actor its world's servos."""
     properties = gym.get_actor_dof_properties(env, actor)
-    for name, values in drives(model)._asdict().items():
+    for name, values in vars(drives(model)).items():
         properties[name][dofs] = values[model.jnt_dofadr[joints]]
     gym.set_actor_dof_properties(env, actor, properties)
 
