@@ -8,7 +8,7 @@ from launch.conditions import IfCondition
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch.substitutions import EnvironmentVariable, LaunchConfiguration, NotEqualsSubstitution, PathJoinSubstitution
 from launch_ros.actions import Node
-from launch_ros.parameter_descriptions import ParameterFile
+from launch_ros.parameter_descriptions import ParameterFile, ParameterValue
 from launch_ros.substitutions import FindPackageShare
 
 from launch import LaunchDescription
@@ -21,6 +21,8 @@ ARGUMENTS = {
     "params_file": ([SHARE, "/params/", LaunchConfiguration("robot"), ".yaml"], "parameters"),
     "namespace": ("", "of all nodes"),
     "use_sim_time": ("false", "serve on a simulator's clock"),
+    "autostart": ("true", "configure and activate as soon as the inputs are fresh; false: leave it to the operator"),
+    "odom": ("odom", "topic of the odometry"),
     "imu": ("imu_sensor_broadcaster/imu", "topic of the IMU, as ros2_control's broadcaster names it"),
     "headless": ("true", "taken for symmetry; a robot has no viewer"),
     "log_level": ("info", "debug, info, warn, error or fatal"),
@@ -30,7 +32,7 @@ ARGUMENTS = {
 
 def generate_launch_description():
     """Describe it."""
-    server = _node("policy_server", {"autostart": True})
+    server = _node("policy_server", {"autostart": ParameterValue(LaunchConfiguration("autostart"), value_type=bool)})
     watchdog = _node("watchdog", {}, respawn=True)
     recorder = IncludeLaunchDescription(
         PythonLaunchDescriptionSource(PathJoinSubstitution([SHARE, "launch", "record.launch.py"])),
@@ -57,7 +59,7 @@ def _node(name, parameters, respawn=False):
         namespace=LaunchConfiguration("namespace"),
         # With substitutions allowed a file that is missing ends the launch; else the nodes would start without it.
         parameters=[ParameterFile(LaunchConfiguration("params_file"), allow_substs=True), common, parameters],
-        remappings=[("imu/data", LaunchConfiguration("imu"))],
+        remappings=[("imu/data", LaunchConfiguration("imu")), ("odom", LaunchConfiguration("odom"))],
         respawn=respawn,
         respawn_delay=0.5,
         ros_arguments=["--log-level", LaunchConfiguration("log_level")],

@@ -14,13 +14,14 @@ from launch import LaunchDescription
 
 SHARE = FindPackageShare("pgx_bringup")
 TRANSPORT = "FASTDDS_BUILTIN_TRANSPORTS"  # through shared memory a listener that is killed holds up its publishers
-VIEWER = PythonExpression(["'", LaunchConfiguration("headless"), "' != 'true'"])
+VIEWER = PythonExpression(["'", LaunchConfiguration("headless"), "'.lower() != 'true'"])
 ARGUMENTS = {
     "bundle_path": (None, "folder of the bundle"),
     "robot": ("sim", "name of the parameter file"),
     "params_file": ([SHARE, "/params/", LaunchConfiguration("robot"), ".yaml"], "parameters"),
     "namespace": ("", "of all nodes"),
     "use_sim_time": ("true", "always: the simulated robot tells the time"),
+    "autostart": ("true", "configure and activate as soon as the inputs are fresh"),
     "headless": ("true", "no viewer"),
     "log_level": ("info", "debug, info, warn, error or fatal"),
     "record": ("", "file of an MCAP recording; empty: none"),
@@ -47,7 +48,7 @@ def generate_launch_description():
         output="screen",
         on_exit=Shutdown(reason="the simulated robot has ended"),
     )
-    names = ("bundle_path", "robot", "params_file", "namespace", "use_sim_time", "headless", "log_level", "record")
+    names = tuple(ARGUMENTS)
     server = IncludeLaunchDescription(
         PythonLaunchDescriptionSource(PathJoinSubstitution([SHARE, "launch", "robot.launch.py"])),
         launch_arguments=({name: LaunchConfiguration(name) for name in names} | {"imu": "imu/data"}).items(),

@@ -77,6 +77,7 @@ class Controller:
         self._lock = threading.Lock()
         self._events: deque[Event] = deque(maxlen=MOST_EVENTS)
         self._estop: _Estop | None = None
+        self._by_hand = False
         self._asked_at = -math.inf  # s, monotonic: when the last request came
         self._presses = self._presses_seen = 0  # counted, so that a press between two ticks is not lost
         self._command: np.ndarray | None = None  # the last published one; None while INACTIVE or unknown
@@ -91,8 +92,13 @@ class Controller:
 
     @property
     def stopped(self) -> bool:
-        """Whether the e-stop was last heard pressed."""
+        """Whether the e-stop input was last heard pressed."""
         return self._estop is not None and self._estop.pressed
+
+    @property
+    def stopped_by_hand(self) -> bool:
+        """Whether `stop_by_hand` holds it."""
+        return self._by_hand
 
     def required_inputs(self) -> tuple[str, ...]:
         """The inputs that the policies need: of "joint_states", "imu", "odometry", "sensor:NAME"."""
@@ -119,6 +125,12 @@ class Controller:
     def estop(self, pressed: bool, now: Instant) -> None:
         """Take the e-stop's state; it also counts as its sign of life. A press is never forgotten before a tick."""
         self._estop = _Estop(bool(pressed), now.monotonic)
+        if pressed:
+            self._presses += 1
+
+    def stop_by_hand(self, pressed: bool) -> None:
+        """Press the e-stop, or release it, beside its input: neither releases what the other has pressed."""
+        self._by_hand = bool(pressed)
         if pressed:
             self._presses += 1
 
@@ -215,7 +227,7 @@ class Controller:
 
     def _stop(self, now: Instant) -> str:
         estop, timeout = self._estop, self._estop_timeout
-        if self._presses != self._presses_seen or (estop is not None and estop.pressed):
+        if self._presses != self._presses_seen or self.stopped or self._by_hand:
             return "the e-stop is pressed"
         if timeout and (estop is None or not now.monotonic - estop.arrival <= timeout):
             return "the e-stop is silent"

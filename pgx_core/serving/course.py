@@ -139,11 +139,10 @@ class Course:
             if not config.neutral_objective:
                 return Signals(idle=f"the objective was commanded {age:.2f} s ago")
             wish = Wish(self._routes[config.neutral_objective], now.monotonic, "the command is stale")
-        if wish.route is self.route or wish is self._barred or not self._may_switch(now, moving):
+        # Whoever fell silent is not there to see it settle.
+        if wish.route is self.route or wish is self._barred or not self._may_switch(now, moving and not stale):
             return Signals(renewed=renewed)
         way = self._way(wish.route, moving)
-        if not way.first and stale:  # nobody is there to choose: to neutral is still the best
-            way = Way(wish.route.objective, "")
         if not way.first:
             self._barred, self.refused = wish, (wish, way.reason)
             return Signals(renewed=renewed)
@@ -152,7 +151,10 @@ class Course:
     def _way(self, target: Route, moving: bool) -> Way:
         if self._ways is None or not moving:
             return Way(target.objective, "")
-        return self._ways.way(self.route.objective, target.objective)
+        way = self._ways.way(self.route.objective, target.objective)
+        if not way.first and target.objective == self._config.neutral_objective:  # a wish to stop is never refused
+            return Way(target.objective, f"{way.reason}, but it is the neutral objective")
+        return way
 
     def _may_switch(self, now: Instant, moving: bool) -> bool:
         dwelt = now.monotonic - self._switched_at >= self._config.dwell_s

@@ -131,7 +131,7 @@ def _ready(state: ModeState, signals: Signals, now: float, rules: ModeRules) -> 
 
 
 def _renewed(state: ModeState, signals: Signals, now: float, rules: ModeRules) -> Reason:
-    good = not (signals.fault or signals.danger or signals.idle)
+    good = not (signals.fault or signals.danger or signals.idle) and now - state.good_since >= rules.recovery_s
     return "a new request and good inputs" if good and signals.renewed else ""
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import psutil
 import pytest
+from lifecycle_msgs.srv import GetState
 from rcl_interfaces.srv import GetParameters
 from std_msgs.msg import String
 
@@ -100,6 +101,16 @@ def test_parameters_of_another_file(launch, recorder: Recorder, tmp_path: Path) 
     values.write_text("/**/policy_server: {ros__parameters: {blend_s: 1.25}}\n")
     launch("robot.launch.py", params_file=values, use_sim_time="true")
     assert parameters(recorder, "/policy_server", "blend_s", "use_sim_time") == [1.25, True]
+
+
+def test_activation_can_be_left_to_the_operator(launch, recorder: Recorder) -> None:
+    for name in ("robot.launch.py", "sim.launch.py"):
+        process = launch(name, autostart="false", odom="base_controller/odom", namespace=name.partition(".")[0])
+        server = f"/{name.partition('.')[0]}/policy_server"
+        assert parameters(recorder, server, "autostart") == [False]
+        request = GetState.Request()
+        assert recorder.call(GetState, f"{server}/get_state", request, 30.0).current_state.label == "unconfigured"
+        assert "HOLD" not in process.log
 
 
 @pytest.mark.parametrize("name", ["robot.launch.py", "sim.launch.py"])

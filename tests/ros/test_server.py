@@ -24,7 +24,7 @@ from pgx_policy_server.parameters import SERVER
 from pgx_policy_server.server_node import without_ages
 from rcl_interfaces.msg import Parameter, ParameterType, ParameterValue
 from rcl_interfaces.srv import SetParameters
-from rclpy.qos import QoSProfile, ReliabilityPolicy
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from std_msgs.msg import Bool, Float64MultiArray, String
 from std_srvs.srv import SetBool
 
@@ -149,6 +149,9 @@ def test_a_wrong_parameter_ends_the_process_in_one_line(start_server, parameters
         ({"timeout_s": 0.05}, "timeout_s: expected 0.12 s or more, 3 heartbeats at 25 Hz, got 0.05 s"),
         ({"cmd_vel_command": "spin", "neutral_objective": "stand"}, "cmd_vel_command: expected what commands"),
         ({"cmd_vel_command": "velocity"}, "expected a neutral_objective too"),
+        ({"cmd_vel_command": "velocity", "neutral_objective": "stand"}, "expected a command_timeout_s above 0 too"),
+        ({"cmd_vel_command": ",,,velocity", "neutral_objective": "stand"}, "cmd_vel_command: expected what commands"),
+        ({"controller": "left-arm"}, "configuration refused: Invalid topic name"),
     ],
 )
 def test_a_wrong_setting_is_refused_by_configure(start_server, change, state, parameters, words: str) -> None:
@@ -156,6 +159,29 @@ def test_a_wrong_setting_is_refused_by_configure(start_server, change, state, pa
     assert not change(CONFIGURE)
     assert state() == "unconfigured"
     assert words in server.log
+
+
+def test_a_refused_configuration_leaves_nothing_open(start_server, rig: Rig, change, recorder) -> None:
+    start_server(use_sim_time=True, watchdog="", neutral_objective="stand", cmd_vel_command="spin")
+    assert not change(CONFIGURE)
+    assert set_parameter(recorder, "cmd_vel_command", "").successful
+    assert change(CONFIGURE)
+    rig.connect()
+    assert change(ACTIVATE), "its own publisher of before would be another who commands the robot"
+
+
+def test_autostart_ends_with_a_cleanup(start_server, change, state, recorder, bundle_copy: Path) -> None:
+    server = start_server(autostart=True, watchdog="")
+    wait_until(lambda: state() == "inactive", 15.0, "it to configure itself")
+    assert change(CLEANUP)
+    assert set_parameter(recorder, "bundle_path", str(bundle_copy)).successful
+    time.sleep(1.0)
+    assert state() == "unconfigured", "the operator has taken over"
+    assert change(CONFIGURE)
+    assert not set_parameter(recorder, "bundle_path", "").successful, "it was read in configure"
+    assert change(Transition.TRANSITION_INACTIVE_SHUTDOWN)
+    time.sleep(0.5)
+    assert server.alive and "Traceback" not in server.log
 
 
 def test_every_setting_of_the_controller_is_a_parameter() -> None:
@@ -315,19 +341,29 @@ def test_the_stop_as_a_service(active: Process, rig: Rig, change, recorder) -> N
     assert change(CONFIGURE)
     rig.connect()
     assert not change(ACTIVATE), "and another bundle does not release it"
+    button = recorder.talk(Bool, "/policy_server/estop")
+    button.publish(Bool(data=False))
+    rig.step(2, commanded=False)
+    assert not change(ACTIVATE), "nor does the button on the topic"
     press(False)
     rig.step(2, commanded=False)
     assert change(ACTIVATE)
 
 
 def test_twist_sets_the_commanded_velocity(start_server, rig: Rig, change, recorder) -> None:
-    start_server(use_sim_time=True, watchdog="", cmd_vel_command="velocity", neutral_objective="stand")
+    start_server(
+        use_sim_time=True,
+        watchdog="",
+        cmd_vel_command=", , velocity",
+        neutral_objective="stand",
+        command_timeout_s=60.0,
+    )
     assert change(CONFIGURE)
     rig.connect()
     assert change(ACTIVATE)
     twist, stick = Twist(), recorder.talk(Twist, "/cmd_vel")
     for velocity, served in ((2.1, "quick/run"), (1.3, "calm/stand"), (2.1, "quick/run"), (0.0, "calm/stand")):
-        twist.linear.x = velocity  # 1.3 is near no objective
+        twist.angular.z = velocity  # 1.3 is near no objective; the other axes command nothing here
         stick.publish(twist)
         step_until(rig, lambda served=served: pursued(recorder) == served)
 
@@ -339,6 +375,18 @@ def test_an_imu_without_orientation_is_refused_however_level_it_is(active: Proce
     rig.covariance = -1.0
     rig.step(10)
     recorder.wait_for(STATUS, lambda m: m.mode in ("HOLD", "DAMP") and "measures none" in m.reason)
+
+
+def test_a_button_that_was_pressed_before_is_heard(start_server, rig: Rig, change, recorder) -> None:
+    """One that speaks on change, and is latched."""
+    qos = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+    button = recorder.node.create_publisher(Bool, "/policy_server/estop", qos)
+    button.publish(Bool(data=True))
+    server = start_server(use_sim_time=True, watchdog="")
+    assert change(CONFIGURE)
+    rig.connect()
+    rig.step(2, commanded=False)
+    assert not change(ACTIVATE) and "the e-stop is pressed" in server.log
 
 
 def test_a_best_effort_button_is_heard(active: Process, rig: Rig, recorder) -> None:

@@ -194,9 +194,14 @@ def test_only_a_robot_that_is_watched_is_activated(start_sim, start_server, star
     server.wait_for("activation refused: the watchdog 'watchdog' has not been heard")
     stranger = start_watchdog(use_sim_time=True, timeout_s=1.0)
     server.wait_for("got bundle ")
-    assert "0.15 s, got bundle" in server.log and "1 s: restart it with the server's parameters" in server.log
+    heard = "/policy_server/heartbeat"
+    assert f"0.15 s, {heard}, got bundle" in server.log
+    assert f"1 s, {heard}: restart it with the server's parameters" in server.log
     assert stranger.stop() == 0
     server.wait_for("has been silent for 1 s")
+    deaf = start_watchdog(use_sim_time=True, server="another_server")
+    server.wait_for("0.15 s, /another_server/heartbeat: restart it")
+    assert deaf.stop() == 0
     start_watchdog(use_sim_time=True)
     server.wait_for("INACTIVE -> HOLD")
 

@@ -302,6 +302,31 @@ def test_the_estops_state_can_be_handed_on(bundle, readings, drive):
         assert driver.controller.stopped is pressed
 
 
+def test_neither_button_releases_what_the_other_pressed(bundle, readings, drive):
+    driver = drive(bundle)
+    driver.feed(readings())
+    controller = driver.controller
+    for by_input, by_hand in ((True, True), (True, False), (False, True)):
+        controller.estop(by_input, driver.now)
+        controller.stop_by_hand(by_hand)
+        assert (controller.stopped, controller.stopped_by_hand) == (by_input, by_hand)
+        assert controller.activate(driver.now) == "the e-stop is pressed"
+    controller.stop_by_hand(False)
+    driver.activate(readings())
+    assert driver.run(readings(), 2).mode is Mode.RAMP
+    controller.stop_by_hand(True)
+    controller.stop_by_hand(False)  # released before the next tick: the press counts
+    controller.estop(False, driver.now)
+    assert driver.tick(readings()).mode is Mode.ESTOP
+
+
+def test_a_hand_on_the_button_is_no_sign_of_life_of_the_input(bundle, readings, drive):
+    driver = drive(bundle, estop_timeout_s=0.1)
+    driver.feed(readings())
+    driver.controller.stop_by_hand(False)
+    assert driver.controller.activate(driver.now) == "the e-stop is silent"
+
+
 def test_a_request_in_the_moment_of_the_fall_is_dropped_and_says_so(under, bundle, readings, drive):
     level, fallen = np.array([1.0, 0.0, 0.0, 0.0]), np.array([0.0, 1.0, 0.0, 0.0])
     driver = drive(under(bundle, maximum_tilt=1.0)).activate(readings(orientation=level))

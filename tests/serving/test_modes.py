@@ -31,7 +31,8 @@ def told(mode: Mode, bad: int, good_for: float, s: Signals, safe: Mode) -> Mode:
     if s.stop:
         return Mode.ESTOP
     if mode is Mode.DAMP:
-        return Mode.RAMP if s.renewed and not (s.fault or s.danger or s.idle) else Mode.DAMP
+        fit = good_for >= 0.5 and not (s.fault or s.danger)
+        return Mode.RAMP if s.renewed and fit and not s.idle else Mode.DAMP
     if s.danger:
         return Mode.DAMP
     if mode is Mode.HOLD:

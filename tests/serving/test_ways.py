@@ -98,6 +98,29 @@ def test_without_a_safe_way_the_request_is_refused_and_nothing_changes(bundle, r
     assert driver.run(readings(), 100).objective == "forward" and driver.controller.mode is Mode.RUN
 
 
+def test_the_neutral_objective_is_never_refused(bundle, readings, drive):
+    walled = matrix_of({(name, "backward"): 0.9 for name in NAMES if name != "backward"})
+    driver = drive(replace(bundle, switches=walled), neutral_objective="backward").activate(readings())
+    driver.run(readings(), 100)
+    answer = driver.select("backward")
+    assert answer.accepted and "no safe way" in answer.reason and answer.reason.endswith("it is the neutral objective")
+    assert driver.run(readings(), 100).objective == "backward"
+
+
+def test_a_stale_command_does_not_wait_until_the_last_switch_has_settled(bundle, readings, drive):
+    slow = matrix_of({}, settling=3.0)
+    driver = drive(replace(bundle, switches=slow), command_timeout_s=0.5, neutral_objective="jump").activate(readings())
+    driver.run(readings(), 20)
+    driver.select("forward")
+    driver.run(readings(), 20)
+    driver.select("forward")
+    driver.run(readings(), 20)  # the start has settled
+    driver.select("backward")
+    assert driver.run(readings(), 3).objective == "backward"
+    ticks = next(count for count in range(100) if driver.tick(readings()).objective == "jump")
+    assert ticks <= 25, "0.5 s after the request, and not after 3 s"
+
+
 def test_what_is_unmeasured_is_said_and_every_switch_is_direct(bundle, readings, drive):
     assert "unmeasured" in survey(None, ServingConfig())[1]
     ways, words = survey(BAD, ServingConfig(blend_s=0.5))

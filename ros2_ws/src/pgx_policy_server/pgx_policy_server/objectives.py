@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from geometry_msgs.msg import Twist, TwistStamped
 from rclpy.node import Node
-from rclpy.qos import QoSProfile
+from rclpy.qos import QoSProfile, ReliabilityPolicy
 from std_msgs.msg import Header, String
 
 from pgx_core.contract import ObjectiveContract
@@ -23,6 +24,7 @@ if TYPED:
 
 # Never latched: a restart must not replay an old wish.
 QOS = QoSProfile(depth=1)
+TWIST_QOS = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)  # hears both kinds of stick
 
 
 class ObjectiveInterface:
@@ -37,7 +39,7 @@ class ObjectiveInterface:
         report: told of refusals that the controller does not see, and of the objective that is pursued.
 
     Raises:
-        ConfigError: cmd_vel is asked for, and no objective serves it, or none is neutral.
+        ConfigError: cmd_vel is asked for, and no objective serves it, none is neutral, or it may fall silent for ever.
     """
 
     def __init__(
@@ -51,7 +53,7 @@ class ObjectiveInterface:
     ) -> None:
         self._node, self._controller, self._now, self._report = node, controller, now, report
         self._objectives = objectives
-        self._oldest = values["objective_age_s"] or float("inf")
+        self._oldest, self._ahead = values["objective_age_s"] or math.inf, values["future_s"]
         self._neutral = Request(name=values["neutral_objective"])
         self._axes = _axes(values, objectives)
         self._subscriptions = [node.create_subscription(String, "~/objective_name", self._on_name, QOS)]
@@ -63,7 +65,7 @@ class ObjectiveInterface:
         if self._axes:
             stamped = values["enable_stamped_cmd_vel"]
             kind, callback = (TwistStamped, self._on_stamped_twist) if stamped else (Twist, self._on_twist)
-            self._subscriptions.append(node.create_subscription(kind, "cmd_vel", callback, QOS))
+            self._subscriptions.append(node.create_subscription(kind, "cmd_vel", callback, TWIST_QOS))
 
     def close(self) -> None:
         """Hear no more."""
@@ -77,7 +79,8 @@ class ObjectiveInterface:
 
     def _on_twist(self, message: Twist) -> None:
         turns = (message.linear.x, message.linear.y, message.angular.z)
-        answer = self._controller.request(Request(command=dict(zip(self._axes, turns, strict=False))), self._now())
+        command = {name: turn for name, turn in zip(self._axes, turns, strict=False) if name}
+        answer = self._controller.request(Request(command=command), self._now())
         pursues = answer.objective not in ("", self._neutral.name) and self._controller.mode in (Mode.HOLD, *MOVING)
         if pursues and not answer.accepted:  # whoever lets go of a stick expects the robot to stop
             self._controller.request(self._neutral, self._now())
@@ -93,7 +96,7 @@ class ObjectiveInterface:
         reason = self._stale(message.header) or _contradiction(message)
         if reason:
             self._report.refused(reason, self._now())
-            return Answer(False, "", "", reason)
+            return Answer(False, self._report.objective, self._report.group, reason)
         request = Request(
             name=message.name,
             weights=dict(zip(message.objectives, message.weights, strict=True)),
@@ -104,6 +107,8 @@ class ObjectiveInterface:
     def _stale(self, header: Header) -> str:
         stamp = stamp_of(header)
         age = self._now().ros - stamp if stamp else 0.0
+        if age < -self._ahead:
+            return f"the objective is stamped {-age:.2f} s ahead of the clock: expected at most {self._ahead:g} s"
         return f"the objective is {age:.2f} s old: expected at most {self._oldest:g} s" if age > self._oldest else ""
 
     def _on_set(self, request: Any, response: Any) -> Any:
@@ -121,14 +126,20 @@ class ObjectiveInterface:
 
 
 def _axes(values: dict[str, Any], objectives: Sequence[ObjectiveContract]) -> tuple[str, ...]:
-    """What linear.x, linear.y and angular.z of cmd_vel command; none where it is not asked for."""
-    names = tuple(name.strip() for name in values["cmd_vel_command"].split(",") if name.strip())
+    """What linear.x, linear.y and angular.z of cmd_vel command, "" for nothing; none where it is not asked for."""
+    axes = tuple(name.strip() for name in values["cmd_vel_command"].split(","))
+    names = {name for name in axes if name}
+    if not names:
+        return ()
     known = sorted({", ".join(objective.command) for objective in objectives})
-    if names and not any(objective.command.keys() == set(names) for objective in objectives):
-        raise ConfigError(f"cmd_vel_command: expected what commands an objective ({'; '.join(known)}), got {names}")
-    if names and not values["neutral_objective"]:
+    if len(axes) > 3 or not any(objective.command.keys() == names for objective in objectives):
+        got = values["cmd_vel_command"]
+        raise ConfigError(f"cmd_vel_command: expected what commands an objective ({'; '.join(known)}), got '{got}'")
+    if not values["neutral_objective"]:
         raise ConfigError("cmd_vel_command: expected a neutral_objective too, for a twist that no objective serves")
-    return names
+    if not values["command_timeout_s"]:
+        raise ConfigError("cmd_vel_command: expected a command_timeout_s above 0 too: a lost link must stop the robot")
+    return axes
 
 
 def _contradiction(message: Any) -> str:

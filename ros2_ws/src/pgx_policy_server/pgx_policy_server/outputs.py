@@ -75,9 +75,16 @@ class CommandOut:
         """Its full name."""
         return str(self._publisher.topic_name)
 
-    def wiring(self, digest: str, timeout_s: float) -> str:
-        """What the server and its watchdog must agree on, in words: both compare it."""
-        return f"bundle {digest[:12]}, {self._kind} on {self.topic}, joints {' '.join(self._order)}, {timeout_s:g} s"
+    def wiring(self, digest: str, timeout_s: float, heartbeat: str) -> str:
+        """What the server and its watchdog must agree on, in words: both compare it.
+
+        Args:
+            digest: of the bundle.
+            timeout_s: silence after which the watchdog commands the robot.
+            heartbeat: full name of the topic on which the server is heard.
+        """
+        joints = " ".join(self._order)
+        return f"bundle {digest[:12]}, {self._kind} on {self.topic}, joints {joints}, {timeout_s:g} s, {heartbeat}"
 
     @property
     def message_type(self) -> type:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from difflib import get_close_matches
 from typing import Any
 
@@ -48,7 +48,7 @@ SERVER = (
     Row(
         "cmd_vel_command",
         "",
-        "Commands that cmd_vel's linear x, y and angular z set: velocity, lateral, turn; empty: none.",
+        "Commands that cmd_vel's linear x, y and angular z set: velocity, lateral, turn, or velocity, , turn.",
     ),
     Row("enable_stamped_cmd_vel", False, "cmd_vel is a TwistStamped instead of a Twist."),
     Row("objective_age_s", 1.0, "A stamped objective older than this is refused, s; 0: none is too old.", 0.0, 3600.0),
@@ -74,11 +74,12 @@ SERVER = (
     _serving("estop_timeout_s", "Silence of the e-stop topic that stops the robot, s; 0: may be silent.", 0.0, 60.0),
     _serving("overspeed", "Joint speed that counts as a fault, times the joint's limit.", 1.0, 100.0),
 )
-WATCHDOG = (
+_WATCHDOG = (
     *WIRING,
-    Row("server", "policy_server", "Name of the server's node.", read_only=True),
+    Row("server", "policy_server", "Name of the server's node."),
     Row("joint_state_age_s", 0.1, "Oldest joint states the safe command may follow, s.", 0.001, 10.0),
 )
+WATCHDOG = tuple(replace(row, read_only=True) for row in _WATCHDOG)
 
 
 def declare(node: Node, rows: Iterable[Row]) -> None:

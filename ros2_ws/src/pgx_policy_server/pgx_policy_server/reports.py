@@ -59,7 +59,7 @@ class Reports:
 
     def __init__(self, node: Node) -> None:
         self._node = node
-        self.objective = ""
+        self.objective = self.group = ""
         self._active = ("", "")
         self._active_policy = node.create_publisher(String, "~/active_policy", LATCHED)
         self._diagnostics = node.create_publisher(DiagnosticArray, "/diagnostics", 10)
@@ -97,7 +97,7 @@ class Reports:
     def active(self, group: str, objective: str) -> None:
         """Which policy pursues what, as group/objective; empty words for none. Published when it changes."""
         if (group, objective) != self._active:
-            self._active, self.objective = (group, objective), objective
+            self._active, self.objective, self.group = (group, objective), objective, group
             self._active_policy.publish(String(data=f"{group}/{objective}" if objective else ""))
 
     def status(self, view: View) -> None:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import re
+import traceback
 
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.clock import Clock, ClockType
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter
+from rclpy.timer import Timer
 
 from pgx_core.errors import PgxError
 from pgx_policy_server.parameters import SERVER, declare, read
 from pgx_policy_server.reports import Reports, View
-from pgx_policy_server.session import Session
+from pgx_policy_server.session import Session, Stopped
 from pgx_policy_server.spinning import run
 
 STATUS_PERIOD = 0.1  # s
@@ -39,7 +41,8 @@ class PolicyServerNode(LifecycleNode):
         self._session: Session | None = None
         self._state, self._note = "unconfigured", ""
         self._starting = False  # by itself
-        self._stopped = False  # the e-stop was pressed when the last session ended
+        self._stopped = Stopped()  # when the last session ended
+        self._starter: Timer | None = None
         self._reports = Reports(self)
         self._rounds, self._headline = 0, ()
         steady = Clock(clock_type=ClockType.STEADY_TIME)
@@ -71,6 +74,9 @@ class PolicyServerNode(LifecycleNode):
             self._session = Session(self, read(self, SERVER), self._reports, self._stopped)
         except PgxError as error:
             return self._refuse(f"configuration refused: {error}")
+        except Exception as error:  # rclpy would swallow it, unsaid
+            self.get_logger().debug(traceback.format_exc())
+            return self._refuse(f"configuration refused: {' '.join(str(error).split())}")
         # Worth saying, and said here: rclpy's first message takes 20 ms, which the first tick does not have.
         self.get_logger().info(self._session.summary)
         return self._become("inactive")
@@ -78,7 +84,10 @@ class PolicyServerNode(LifecycleNode):
     def on_activate(self, state: LifecycleState) -> Answer:
         """Start the loop, if the inputs are fresh."""
         refusal = self._session.activate()
-        return self._refuse(f"activation refused: {refusal}") if refusal else self._become(ACTIVE)
+        if refusal:
+            return self._refuse(f"activation refused: {refusal}")
+        self._leave_to_operator()
+        return self._become(ACTIVE)
 
     def on_deactivate(self, state: LifecycleState) -> Answer:
         """Stop the loop with a safe command."""
@@ -87,6 +96,7 @@ class PolicyServerNode(LifecycleNode):
 
     def on_cleanup(self, state: LifecycleState) -> Answer:
         """Free the bundle."""
+        self._leave_to_operator()
         self._session.close()
         self._stopped = self._session.stopped  # the e-stop is not released by another bundle
         self._session = None
@@ -94,6 +104,7 @@ class PolicyServerNode(LifecycleNode):
 
     def on_shutdown(self, state: LifecycleState) -> Answer:
         """Leave the robot with a safe command."""
+        self._leave_to_operator()
         self.close()
         self._session = None
         return self._become("finalized")
@@ -118,12 +129,17 @@ class PolicyServerNode(LifecycleNode):
             self._starting = True
             self.trigger_activate()
             self._starting = False
-        if self._state in ("unconfigured", ACTIVE):
+        if self._state == "unconfigured":
+            self._leave_to_operator()
+
+    def _leave_to_operator(self) -> None:
+        """From the first activation or cleanup on, whoever it came from, nothing happens by itself any more."""
+        if self._starter is not None:
             self._starter.cancel()
 
     def _on_set_parameters(self, parameters: list[Parameter]) -> SetParametersResult:
-        """Everything is read in configure, so what is set while active would do nothing, unsaid."""
-        free = self._state != ACTIVE
+        """Everything is read in configure, so what is set after it would do nothing, unsaid."""
+        free = self._session is None
         return SetParametersResult(successful=free, reason="" if free else "deactivate and clean up first")
 
     def _report(self) -> None:

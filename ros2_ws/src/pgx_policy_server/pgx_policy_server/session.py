@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import math
 import time
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import onnxruntime
 from rclpy.duration import Duration
 from rclpy.node import Node
-from rclpy.qos import QoSProfile, ReliabilityPolicy
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from std_msgs.msg import Bool, String
 from std_srvs.srv import SetBool
 
@@ -33,8 +34,18 @@ WATCHDOG_SILENCE = 1.0  # s after which the watchdog counts as gone
 DISCOVERY = 1.0  # s in which nodes come to know of each other, on a machine that is not very busy
 FLUSH = 0.5  # s for the last messages to arrive
 QOS = QoSProfile(depth=1)
-BEST_EFFORT = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
+# Of the e-stop: presses and releases in quick succession are all heard.
+RELIABLE = QoSProfile(depth=10)
+BEST_EFFORT = QoSProfile(depth=10, reliability=ReliabilityPolicy.BEST_EFFORT)
+LATCHED = QoSProfile(depth=10, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 LEAST_HEARTBEATS = 3  # that the watchdog must miss
+
+
+class Stopped(NamedTuple):
+    """Who presses the e-stop."""
+
+    by_input: bool = False
+    by_hand: bool = False
 
 
 class Session:
@@ -44,34 +55,42 @@ class Session:
         node: whose topics these are.
         values: every parameter.
         reports: told of ticks and events.
-        stopped: the e-stop is pressed already.
+        stopped: whether the e-stop is pressed already.
 
     Raises:
         BundleError: the bundle is refused.
         ConfigError: the parameters do not fit it, or each other.
     """
 
-    def __init__(self, node: Node, values: dict[str, Any], reports: Reports, stopped: bool = False) -> None:
+    def __init__(self, node: Node, values: dict[str, Any], reports: Reports, stopped: Stopped) -> None:
         self._bundle = _load(values)
         contract = self._bundle.manifest.contract
         self._node, self._reports, self._watchdog = node, reports, values["watchdog"]
         self._controller = Controller(self._bundle, serving_config(values))
-        order = values["joint_order"]
-        self._output = CommandOut(node, values["command_out_type"], values["controller"], contract, order)
-        self._claim = Claim(node, self._output.topic)
-        self._wiring = self._output.wiring(self._bundle.manifest.digest, values["timeout_s"])
-        self._period, self._patience = 1.0 / contract.control_rate, values["timeout_s"]
-        simulated, rate = node.get_parameter("use_sim_time").value, contract.control_rate
-        self._simulated = bool(simulated)
-        self._metronome = SimulatedMetronome(node, rate) if simulated else WallMetronome(rate)
-        now = self._metronome.now
-        if stopped:
-            self._controller.estop(True, now())
-        self._inputs = RobotInputs(node, self._controller, now, SIMULATED_DEPTH if simulated else DEPTH)
-        objectives = self._bundle.manifest.objectives
-        self._objectives = ObjectiveInterface(node, self._controller, objectives, now, values, reports)
-        self._open_estop()
-        self._open_heartbeats(rate)
+        rate, self._patience = contract.control_rate, values["timeout_s"]
+        self._period, self._ticks_per_heartbeat = 1.0 / rate, max(1, round(rate / HEARTBEAT_RATE))
+        self._require_patience(rate)
+        simulated = self._simulated = bool(node.get_parameter("use_sim_time").value)
+        with contextlib.ExitStack() as opened:  # a configuration that is refused halfway leaves nothing open
+            self._metronome = SimulatedMetronome(node, rate) if simulated else WallMetronome(rate)
+            opened.callback(self._metronome.close)
+            now = self._metronome.now
+            if stopped.by_input:
+                self._controller.estop(True, now())
+            self._controller.stop_by_hand(stopped.by_hand)
+            order = values["joint_order"]
+            self._output = CommandOut(node, values["command_out_type"], values["controller"], contract, order)
+            opened.callback(self._output.close)
+            self._claim = Claim(node, self._output.topic)
+            objectives = self._bundle.manifest.objectives
+            self._objectives = ObjectiveInterface(node, self._controller, objectives, now, values, reports)
+            opened.callback(self._objectives.close)
+            self._inputs = RobotInputs(node, self._controller, now, SIMULATED_DEPTH if simulated else DEPTH)
+            opened.callback(self._inputs.close)
+            self._open_estop(opened)
+            self._open_heartbeats(opened)
+            self._wiring = self._output.wiring(self._bundle.manifest.digest, self._patience, self._heartbeat.topic_name)
+            self._opened = opened.pop_all()
         self._opened_at = time.monotonic()
         self._reset()
 
@@ -89,9 +108,9 @@ class Session:
         return ""
 
     @property
-    def stopped(self) -> bool:
+    def stopped(self) -> Stopped:
         """Whether the e-stop is pressed."""
-        return self._controller.stopped
+        return Stopped(self._controller.stopped, self._controller.stopped_by_hand)
 
     def deactivate(self, orderly: bool = True) -> None:
         """Stop the loop and leave the robot with a safe command.
@@ -102,7 +121,7 @@ class Session:
         command = self._tick.command if self._tick else None
         self._controller.deactivate(self._metronome.now())
         if command is not None:
-            self._come_to_rest(command)
+            self._come_to_rest(command, orderly)
         if orderly:
             self._heartbeat.publish(Bool(data=False))
         self._claim.release()
@@ -113,12 +132,7 @@ class Session:
         """Wait until the last messages have arrived, and free everything."""
         self._output.flush(FLUSH)
         self._heartbeat.wait_for_all_acked(Duration(seconds=FLUSH))  # a watchdog that misses the last one sees a fault
-        for part in (self._inputs, self._objectives, self._output, self._metronome):
-            part.close()
-        self._node.destroy_service(self._estop_service)
-        for subscription in self._subscriptions:
-            self._node.destroy_subscription(subscription)
-        self._node.destroy_publisher(self._heartbeat)
+        self._opened.close()
         gc.unfreeze()
 
     def look(self) -> None:
@@ -216,13 +230,15 @@ class Session:
             self._controller.clock_jumped(now)
         self._last_ros = now.ros
 
-    def _come_to_rest(self, command: np.ndarray) -> None:
+    def _come_to_rest(self, command: np.ndarray, alive: bool) -> None:
         """Hold the position, or bring velocity or effort to 0: the controller keeps the last command for ever."""
         contract = self._controller.contract
         gate, rest = OutputGate(contract, REST_TICKS), SafeCommands(contract).hold(command)
         for _ in range(1 if contract.command_type == "position" else REST_TICKS):
             command = gate.admit(rest, command, driven=False)
             self._output.publish(command)
+            if alive:  # or the watchdog would command beside it
+                self._heartbeat.publish(self._alive)
             time.sleep(1.0 / contract.control_rate)
 
     def _note(self, tick: Tick, now: Instant) -> None:
@@ -237,32 +253,36 @@ class Session:
                 self._reason = event.reason
         self._reports.active(tick.group, tick.objective)
 
-    def _open_estop(self) -> None:
+    def _open_estop(self, opened: contextlib.ExitStack) -> None:
         def on_message(message: Bool) -> None:
             self._controller.estop(message.data, self._metronome.now())
 
         def on_call(request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
-            self._controller.estop(request.data, self._metronome.now())
+            self._controller.stop_by_hand(request.data)
             response.success = True
             response.message = "pressed" if request.data else "released: deactivate and activate to go on"
             return response
 
-        self._estop_service = self._node.create_service(SetBool, "~/estop", on_call)
-        # A reliable reader does not hear a best-effort button, and the other kind may lose a press: one of each.
-        self._subscriptions = [
-            self._node.create_subscription(Bool, "~/estop", on_message, qos) for qos in (QOS, BEST_EFFORT)
-        ]
+        opened.callback(self._node.destroy_service, self._node.create_service(SetBool, "~/estop", on_call))
+        # A reliable reader does not hear a best-effort button, the other kind may lose a press, and neither is told
+        # what a button said before: one of each.
+        for qos in (RELIABLE, BEST_EFFORT, LATCHED):
+            opened.callback(
+                self._node.destroy_subscription, self._node.create_subscription(Bool, "~/estop", on_message, qos)
+            )
 
-    def _open_heartbeats(self, rate: float) -> None:
-        self._alive = Bool(data=True)
-        self._ticks_per_heartbeat = max(1, round(rate / HEARTBEAT_RATE))
+    def _require_patience(self, rate: float) -> None:
         least = LEAST_HEARTBEATS * self._ticks_per_heartbeat / rate
         if self._watchdog and self._patience < least:
             raise ConfigError(
                 f"timeout_s: expected {least:.3g} s or more, {LEAST_HEARTBEATS} heartbeats at {rate:g} Hz, got "
                 f"{self._patience:g} s: the watchdog would command beside this server"
             )
+
+    def _open_heartbeats(self, opened: contextlib.ExitStack) -> None:
+        self._alive = Bool(data=True)
         self._heartbeat = self._node.create_publisher(Bool, "~/heartbeat", QOS)
+        opened.callback(self._node.destroy_publisher, self._heartbeat)
         self._watchdog_heard, self._watchdog_wiring = 0.0, ""
 
         def on_watchdog(message: String) -> None:
@@ -270,7 +290,8 @@ class Session:
 
         if self._watchdog:
             topic = f"{self._watchdog}/heartbeat"
-            self._subscriptions.append(self._node.create_subscription(String, topic, on_watchdog, QOS))
+            heard = self._node.create_subscription(String, topic, on_watchdog, QOS)
+            opened.callback(self._node.destroy_subscription, heard)
 
     def _unwatched(self) -> str:
         """Why nobody would take the robot over if this process died, or empty."""

@@ -34,6 +34,11 @@ class Watchdog:
         self._safe = SafeCommands(contract)
         self.intervening = False
 
+    @property
+    def hears(self) -> bool:
+        """Whether there is an active server."""
+        return self._heard is not None
+
     def heartbeat(self, active: bool, now: Instant) -> None:
         """The server says that it commands the robot, or that it stops doing so in order."""
         self._heard = now if active else None

@@ -24,6 +24,7 @@ from pgx_policy_server.watchdog import Watchdog
 
 HEARTBEAT_PERIOD = 0.1  # s
 HEARTBEATS_PER_DIAGNOSTIC = 10
+SILENT = "the policy server is silent: commanding the safe state"
 
 
 class WatchdogNode(Node):
@@ -47,11 +48,11 @@ class WatchdogNode(Node):
         self._output = CommandOut(
             self, values["command_out_type"], values["controller"], contract, values["joint_order"]
         )
-        self._wiring = String(data=self._output.wiring(manifest.digest, values["timeout_s"]))
         self._simulated = bool(self.get_parameter("use_sim_time").value)
         self._elapsed = self._ros = 0.0
         self._reported, self._rounds = False, 0
-        self._subscribe(values["server"])
+        heartbeat = self._subscribe(values["server"])
+        self._wiring = String(data=self._output.wiring(manifest.digest, values["timeout_s"], heartbeat))
         self._beat = self.create_publisher(String, "~/heartbeat", QoSProfile(depth=1))
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
         steady = Clock(clock_type=ClockType.STEADY_TIME)
@@ -69,7 +70,8 @@ class WatchdogNode(Node):
     def close(self, orderly: bool) -> None:
         """The robot keeps what it was last told."""
 
-    def _subscribe(self, server: str) -> None:
+    def _subscribe(self, server: str) -> str:
+        """Hear the server, the commands and the joints; the full name of the topic on which it hears the server."""
         newest = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
 
         def on_heartbeat(message: Bool) -> None:
@@ -84,9 +86,10 @@ class WatchdogNode(Node):
             numbers = np.frombuffer(message.position), np.frombuffer(message.velocity)
             self._watchdog.joint_state(message.name, *numbers, self._now())
 
-        self.create_subscription(Bool, f"{server}/heartbeat", on_heartbeat, QoSProfile(depth=1))
+        heard = self.create_subscription(Bool, f"{server}/heartbeat", on_heartbeat, QoSProfile(depth=1))
         self.create_subscription(self._output.message_type, self._output.topic, on_command, newest)
         self.create_subscription(JointState, "joint_states", on_joints, INPUT_QOS)
+        return str(heard.topic_name)
 
     def _now(self) -> Instant:
         """The time; its ROS part forward only, since a simulator may start again."""
@@ -104,7 +107,7 @@ class WatchdogNode(Node):
             self._output.publish(command)
         if self._watchdog.intervening != self._reported:
             self._reported = self._watchdog.intervening
-            words = "the policy server is silent: commanding the safe state" if self._reported else "the server is back"
+            words = SILENT if self._reported else "the server is back"
             self.get_logger().error(words) if self._reported else self.get_logger().info(words)
             self._report()
 
@@ -119,7 +122,7 @@ class WatchdogNode(Node):
         status = DiagnosticStatus(
             level=DiagnosticStatus.ERROR if bad else DiagnosticStatus.OK,
             name=f"{self.get_fully_qualified_name().lstrip('/')}: watchdog",
-            message="the policy server is silent: commanding the safe state" if bad else "watching",
+            message=SILENT if bad else "watching" if self._watchdog.hears else "no active server is heard",
             values=[KeyValue(key="intervening", value=str(bad).lower())],
         )
         message = DiagnosticArray(status=[status])
