@@ -51,7 +51,7 @@ EXTRAS = {
     "ros": [f"{package} ; {WHEELS}" for package in ROS],  # a ROS 2 without an installation
     "scale": ["ray>=2.40"],  # several GPUs or machines
     "dev": [
-        *("pytest>=8", "pytest-timeout", "pytest-xdist", "hypothesis", "beartype>=0.19", "ruff", "mypy"),
+        *("pytest>=8", "pytest-timeout", "pytest-xdist", "hypothesis", "beartype>=0.19", "filelock", "ruff", "mypy"),
         "isaacgym-stubs==1.1rc4",  # types of a simulator that is not on the index
         *("psutil", "rosbags", "mcap-ros2-support"),  # measure processes, write and read recordings
     ],

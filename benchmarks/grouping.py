@@ -1,6 +1,6 @@
 """Does grouping pay? Every way to spend one budget, on every embedded suite, over several seeds.
 
-It is `pgx compare SUITE` for one suite after another; a run that exists is not trained again.
+It is `pgx compare SUITE` for one suite after another, with fewer methods; a run that exists is not trained again.
 
     python benchmarks/grouping.py --json benchmarks/results/grouping.json
 """
@@ -16,6 +16,7 @@ from common import write_json
 
 from pgx_core.comparison.findings import figures_json, find, table
 from pgx_core.comparison.seeds import EVERY_METHOD, train_seeds
+from pgx_core.objectives.loading import short_name
 from pgx_core.scale import Workers
 from pgx_core.training.methods import Method
 
@@ -25,7 +26,7 @@ COMPARED: tuple[Method, ...] = ("joint", "joint_id", "random", "random_id", "cos
 def main(
     suites: tuple[str, ...] = ("signs", "skills", "hierarchy"),
     seeds: int = 5,
-    folder: Path = Path("runs"),
+    folder: Path = Path("runs/grouping"),
     workers: Workers = 1,
     json: Path | None = None,
 ) -> None:
@@ -34,14 +35,14 @@ def main(
     Args:
         suites: embedded suites, or FILE.py:VARIABLE.
         seeds: seeds 0, 1, ... of each.
-        folder: of the comparisons' folders, shared with `pgx compare`.
+        folder: of the comparisons' folders.
         workers: that do a seed each, as of `pgx compare`.
         json: where to write the figures.
     """
     config = replace(EVERY_METHOD, compare=COMPARED)
     figures: dict[str, object] = {}
     for suite in suites:
-        runs = train_seeds(folder / f"compare_{suite}", suite, config, seeds, workers=workers)
+        runs = train_seeds(folder / short_name(suite), suite, config, seeds, workers=workers)
         findings = find(runs)
         print(table(findings))
         figures[suite] = json_format.loads(figures_json(findings))

@@ -25,7 +25,7 @@ COMMANDS = {
     "export": "write a run's bundle again, or elsewhere",
     "verify": "check a bundle and name the first thing that is wrong",
     "play": "run a bundle in MuJoCo, switching objectives; writes a GIF and a plot",
-    "switch-matrix": "try every switch between two objectives in MuJoCo; writes what came of it into the bundle",
+    "switch-matrix": "try every switch between two objectives in MuJoCo, into the bundle (resumable)",
     "up": "serve a bundle over ROS on its simulated robot, until Ctrl-C",
     "objective": "command an objective of a running server, and print its answer",
     "doctor": "what is installed here, what works, and what to install for the rest",
@@ -46,21 +46,31 @@ def main(arguments: Sequence[str] | None = None) -> None:
         _stop(USAGE, f"pgx: no command '{command}'; {hint}commands: {', '.join(COMMANDS)}")
     # On small networks a second torch thread waits longer at barriers than it computes.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
-    with _leaving_at_once(f"pgx {command}"):
+    with _leaving_at_once(f"pgx {command}: {_interrupted(command, rest)}"):
         _guard(f"pgx {command}", call)
 
 
+def _interrupted(command: str, arguments: Sequence[str]) -> str:
+    """What a Ctrl-C leaves behind."""
+    if "(resumable)" not in COMMANDS.get(command, ""):
+        return "interrupted; no file was left half written"
+    # `--from` again would throw away what has been done since.
+    rewinds = any(argument.split("=")[0] == "--from" for argument in arguments)
+    return (
+        f"interrupted; what is finished is kept, and the same command{' without --from' * rewinds} continues from there"
+    )
+
+
 @contextlib.contextmanager
-def _leaving_at_once(name: str) -> Iterator[None]:
-    """End the process in the moment of a Ctrl-C.
+def _leaving_at_once(message: str) -> Iterator[None]:
+    """End the process in the moment of a Ctrl-C, with a message.
 
     Libraries catch KeyboardInterrupt: torch's exporter makes an error with a traceback of it, others go on with half
     their modules. To be killed does no harm, since results and checkpoints are written in one step.
     """
 
     def leave(signal_number: int, frame: object) -> None:
-        message = f"\n{name}: interrupted; what is finished is kept, and the same command continues from there\n"
-        os.write(2, message.encode())  # print is not for signal handlers
+        os.write(2, f"\n{message}\n".encode())  # print is not for signal handlers
         os._exit(INTERRUPTED)
 
     usual = signal.getsignal(signal.SIGINT) is signal.default_int_handler

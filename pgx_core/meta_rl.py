@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from jaxtyping import Float, Int
 
 from pgx_core.errors import ConfigError, RunError
 from pgx_core.files import write_file
+from pgx_core.memory import out_of_memory
 from pgx_core.objectives.environment_suite import EnvironmentSuite
 from pgx_core.pipeline import require_finished
 from pgx_core.records import from_plain, parse_json, to_json
@@ -24,6 +26,17 @@ from pgx_core.types import load_record, save_record
 
 GROUPINGS: tuple[Method, ...] = ("joint", "groups", "random", "cosine")  # joint: one starting point for all
 SEED = 50_000  # added to the run's: other worlds than its own trainings saw
+
+
+FOUND = ("features.npz", "affinity.npz", "partition.npz")  # what the groups of all methods follow from
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The content of `adaptation.json`."""
+
+    groups: str  # sha256 of what they follow from
+    config: AdaptationConfig
 
 
 @dataclass(frozen=True)
@@ -42,7 +55,8 @@ def adapt_run(folder: Path, config: AdaptationConfig, say: Callable[[str], None]
     """Train, adapt and measure every grouping at the run's total steps; what is finished is not done again.
 
     All spend the same environment steps before adaptation: where the groups rest on the meta policy and its rollouts,
-    MAML has so many fewer. Adaptation itself costs each unseen objective the same, whatever the grouping.
+    MAML has so many fewer. Adaptation costs each unseen objective the same, but for the choice among several starting
+    points: two episodes of each.
 
     Raises:
         RunError: there is no run that has found its groups, or it was adapted with other settings.
@@ -53,12 +67,15 @@ def adapt_run(folder: Path, config: AdaptationConfig, say: Callable[[str], None]
     require_finished(run, "clustering")
     if not isinstance(run.suite, EnvironmentSuite) or not run.suite.held_out:
         raise ConfigError(f"expected a suite with held-out objectives, such as cartpole, got '{run.suite.name}'")
-    _open(run.path("adaptation/adaptation.json"), config)
+    groups = hashlib.sha256(b"".join(run.path(name).read_bytes() for name in FOUND)).hexdigest()
+    _open(run.path("adaptation/adaptation.json"), Settings(groups, config))
     found = []
     for method in GROUPINGS:
         path = run.path(f"adaptation/{method}.npz")
         if not path.exists():
-            save_record(path, _adapt_method(run, run.suite.unseen(), method, config))
+            with out_of_memory(f"adaptation of '{method}'", "--worlds, or --training.worlds in another run"):
+                adapted = _adapt_method(run, run.suite.unseen(), method, config)
+            save_record(path, adapted)
         found.append(load_record(Adapted, path))
         say(f"{method}: {found[-1].scores[-1].mean():.3f} after {found[-1].steps[-1]} steps of adaptation")
     return tuple(found)
@@ -67,7 +84,7 @@ def adapt_run(folder: Path, config: AdaptationConfig, say: Callable[[str], None]
 def _adapt_method(run: Run, unseen: EnvironmentSuite, method: Method, config: AdaptationConfig) -> Adapted:
     training, seed = run.config.training, run.config.seed + SEED
     labels = method_labels(run, method)
-    paid = run.meta_steps + run.rollout_steps if method in ("groups", "cosine") else 0
+    paid = run.steps - run.training_steps(method) if method in ("groups", "cosine") else 0
     folder = run.path(f"adaptation/{method}")
     trained = train_starts(run.suite, labels, training, config.maml, run.steps - paid, seed, folder, method)
     chosen = choose_starts(trained.population, unseen)
@@ -75,16 +92,20 @@ def _adapt_method(run: Run, unseen: EnvironmentSuite, method: Method, config: Ad
     return Adapted(method, labels, chosen, np.array(config.steps), scores, unseen.names)
 
 
-def _open(path: Path, config: AdaptationConfig) -> None:
+def _open(path: Path, settings: Settings) -> None:
     if not path.exists():
-        write_file(path, to_json(config))
+        write_file(path, to_json(settings))
         return
     try:
-        old = from_plain(AdaptationConfig, parse_json(path.read_text(), path.name), path.name)
+        old = from_plain(Settings, parse_json(path.read_text(), path.name), path.name)
     except (ConfigError, UnicodeDecodeError) as error:
         raise RunError(f"cannot read '{path}': {error}; remove the folder '{path.parent}'") from error
-    if old != config:
-        raise RunError(f"'{path.parent}' was made with other settings ({old}); repeat those, or remove the folder")
+    if old.groups != settings.groups:
+        raise RunError(f"the run has changed since '{path.parent}' was written: remove that folder")
+    if old != settings:
+        raise RunError(
+            f"'{path.parent}' was made with other settings ({old.config}); repeat those, or remove the folder"
+        )
 
 
 def table(found: tuple[Adapted, ...]) -> str:

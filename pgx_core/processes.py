@@ -7,6 +7,7 @@ import multiprocessing
 import os
 import signal
 import threading
+import traceback
 from collections import deque
 from collections.abc import Callable, Sequence
 from multiprocessing.connection import Connection, wait
@@ -15,6 +16,14 @@ from multiprocessing.context import SpawnProcess
 from pgx_core.errors import RunError
 
 Job = Callable[[], None]
+KILLED = (
+    "expected every worker process to end by itself, and one was killed, for want of memory perhaps: the same command "
+    "(without --from) goes on from there; give it fewer --workers"
+)
+
+
+class _WorkerError(Exception):
+    """Where in another process an error happened."""
 
 
 def run_in_processes(jobs: Sequence[Job], count: int, watch: Callable[[], None], interval: float) -> None:
@@ -28,7 +37,7 @@ def run_in_processes(jobs: Sequence[Job], count: int, watch: Callable[[], None],
 
     Raises:
         RunError: a process was ended from outside.
-        Exception: a job's own.
+        Exception: a job's own, caused by the traceback that it had there.
     """
     waiting = deque(jobs)
     working: dict[Connection, SpawnProcess] = {}
@@ -70,21 +79,28 @@ def _work(link: Connection) -> None:
             try:
                 job()
             except BaseException as error:
-                link.send(error)
+                _report(link, error)
             else:
                 link.send(None)
 
 
+def _report(link: Connection, error: BaseException) -> None:
+    """Send it with its traceback, which pickle leaves out; what cannot be pickled, by its words."""
+    told = _WorkerError(f"in a worker process:\n{traceback.format_exc()}")
+    try:
+        link.send((error, told))
+    except Exception:
+        link.send((RuntimeError(repr(error)), told))
+
+
 def _require_done(link: Connection) -> None:
     try:
-        error = link.recv()
+        failed = link.recv()
     except (EOFError, ConnectionError):
-        raise RunError(
-            "expected every worker process to end by itself, and one was killed, for want of memory perhaps: the same "
-            "command goes on from there; give it fewer --workers"
-        ) from None
-    if error is not None:
-        raise error
+        raise RunError(KILLED) from None
+    if failed is not None:
+        error, told = failed
+        raise error from told
 
 
 def follow_parent() -> None:

@@ -108,6 +108,7 @@ def report_data(run: Run) -> ReportData:
         partition=load_record(Partition, run.path("partition.npz")),
         methods=tuple(load_record(MethodScores, run.path(f"evaluation/{method}.npz")) for method in run.methods),
         curves=tuple(training_curve(run, method) for method in run.methods),
+        served=run.served,
         costs=tuple(StageCost(name, cost.seconds, cost.steps) for name, cost in run.costs().items()),
         taylor_lengths=taylor.lengths,
         taylor_residuals=taylor.residuals[:, : len(taylor.lengths)],

@@ -11,6 +11,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
+
+from pgx_core.affinity.subsets import sample_subsets
 from pgx_core.errors import ConfigError, RunError, require, require_seed
 from pgx_core.files import write_file
 from pgx_core.grouping import GroupingConfig, check_grouping
@@ -98,15 +101,34 @@ class Run:
         episode = self.suite.episode_steps
         return -(-self.config.rollouts.samples // episode) * episode * len(self.suite.objectives)
 
-    def training_steps(self, method: Method) -> int:
-        """What is left of the budget for a method's own training, so that all spend the same in all.
+    @property
+    def grouping(self) -> GroupingConfig:
+        """The settings of the estimate, the run's seed added to each of theirs."""
+        parts = vars(self.config.grouping).items()
+        return GroupingConfig(**{name: replace(part, seed=part.seed + self.config.seed) for name, part in parts})
 
-        Methods that start from the meta policy pay for it, and those that rest on the rollouts for these.
-        """
+    @property
+    def scoring_steps(self) -> int:
+        """Steps in which adapted policies show what they can do; none where the estimate judges them."""
+        if self.config.subset_scores == "surrogate":
+            return 0
+        subsets: np.ndarray = sample_subsets(len(self.suite.objectives), self.grouping.subsets)
+        return int(subsets.sum()) * self.config.evaluation.episodes * self.suite.episode_steps
+
+    def training_steps(self, method: Method) -> int:
+        """What is left of the budget for a method's own training, so that all spend the same in all."""
+        return self.steps - self._steps_before(method, self.meta_steps)
+
+    def spent_steps(self, method: Method) -> int:
+        """What a trained method took in all: trainings end with a whole iteration, a little beyond their budget."""
+        return self._steps_before(method, self.saved_steps("meta")) + self.saved_steps(self.trained(method))
+
+    def _steps_before(self, method: Method, meta_steps: int) -> int:
+        """Methods that start from the meta policy pay for it, and those that rest on what it did for that too."""
         if starts_afresh(method):
-            return self.steps
-        estimated = method.removesuffix("_id") in ("groups", "cosine")
-        return self.steps - self.meta_steps - (self.rollout_steps if estimated else 0)
+            return 0
+        looked_at = {"groups": self.rollout_steps + self.scoring_steps, "cosine": self.rollout_steps}
+        return meta_steps + looked_at.get(method.removesuffix("_id"), 0)
 
     @property
     def served(self) -> Method:
@@ -228,9 +250,10 @@ def check_settings(run: Run) -> None:
     require(enough, "rollouts.samples", expected, run.config.rollouts.samples)
     require(run.meta_steps >= 1, "steps", f"more, or a meta_share above {run.config.meta_share}", run.steps)
     left = min(run.training_steps(method) for method in run.methods)
-    fewest = math.ceil((run.rollout_steps + 1) / (1.0 - run.config.meta_share))
+    looked_at = run.rollout_steps + run.scoring_steps
+    fewest = math.ceil((looked_at + 1) / (1.0 - run.config.meta_share))
     expected = f"at least {fewest}, since the meta policy takes {run.config.meta_share:.0%} and its rollouts "
-    require(left >= 1, "steps", f"{expected}{run.rollout_steps}", run.steps)
+    require(left >= 1, "steps", f"{expected}{looked_at}", run.steps)
 
 
 def forget(run: Run, names: tuple[str, ...]) -> None:

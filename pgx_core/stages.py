@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
+import torch
 
 from pgx_core.affinity.subsets import sample_subsets
 from pgx_core.clustering.auto import cluster
@@ -55,12 +55,7 @@ from pgx_core.types import (
 
 TAYLOR_LENGTHS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1)  # relative; the paper reports 0.1 to 1%
 TAYLOR_TRANSITIONS = 1000
-S = TypeVar("S")
-
-
-def _seeded(config: S, run: Run) -> S:
-    """A stage's settings with the run's seed added to its own."""
-    return replace(config, seed=config.seed + run.config.seed)  # type: ignore[type-var, attr-defined]
+SCORING_SEED = 60_000  # of the episodes that score subsets: other starts than those that measure the policies
 
 
 def meta(run: Run) -> None:
@@ -89,53 +84,52 @@ def features(run: Run) -> None:
     """Gradient features of every transition."""
     transitions = load_record(Transitions, run.path("transitions.npz"))
     policy = run.population("meta").policy(0).to(run.device)
-    result = compute_features(policy, transitions, _seeded(run.config.grouping.features, run))
+    result = compute_features(policy, transitions, run.grouping.features)
     save_record(run.path("basis.npz"), result.basis)
     save_record(run.path("features.npz"), result.features)
 
 
 def surrogate(run: Run) -> None:
     """How the meta policy would adapt to many subsets, and how far the estimate can be trusted."""
-    grouping = run.config.grouping
+    settings = run.grouping.surrogate
     found = load_record(Features, run.path("features.npz"))
-    basis = _basis(run)
-    subsets = sample_subsets(len(found.names), _seeded(grouping.subsets, run))
-    settings = _seeded(grouping.surrogate, run)
+    basis = basis_of(run)
+    subsets = sample_subsets(len(found.names), run.grouping.subsets)
     fitted = split_episodes(found, settings.held_out, settings.seed)
     solution = solve_subsets(found, subsets, fitted, settings, run.device)
     meta_population = run.population("meta")
     policy = meta_population.policy(0).to(run.device)
     if run.config.subset_scores == "rollout":
         steps = lift(policy, basis, solution.steps)
-        scores = score_by_rollout(
-            meta_population, steps, subsets, run.suite, run.config.evaluation, run.config.training.simulation
-        )
+        episodes = replace(run.config.evaluation, seed=SCORING_SEED)
+        scores = score_by_rollout(meta_population, steps, subsets, run.suite, episodes, run.config.training.simulation)
     else:
         scores = score_subsets(found, subsets, solution, ~fitted, settings.blocks, run.device)
-    compared = _sample(load_record(Transitions, run.path("transitions.npz")), TAYLOR_TRANSITIONS, run.config.seed)
-    residuals = taylor_residuals(policy, basis, solution, compared, TAYLOR_LENGTHS)
+    residuals = taylor_residuals(policy, basis, solution, taylor_sample(run), TAYLOR_LENGTHS)
     save_record(run.path("taylor.npz"), residuals)
     save_record(run.path("solution.npz"), solution)
     save_record(run.path("scores.npz"), scores)
 
 
-def _sample(transitions: Transitions, count: int, seed: int) -> Transitions:
-    chosen = np.random.default_rng(seed).permutation(len(transitions.objectives))[:count]
-    arrays = {name: value[chosen] for name, value in vars(transitions).items() if name != "names"}
-    return replace(transitions, **arrays)
+def taylor_sample(run: Run) -> Transitions:
+    """The transitions on which the first-order formula is compared with the policy itself."""
+    transitions = load_record(Transitions, run.path("transitions.npz"))
+    return transitions.rows(
+        np.random.default_rng(run.config.seed).permutation(len(transitions.objectives))[:TAYLOR_TRANSITIONS]
+    )
 
 
 def affinity(run: Run) -> None:
     """How much each pair of objectives helps each other."""
     scores = load_record(SubsetScores, run.path("scores.npz"))
     found = load_record(Features, run.path("features.npz"))
-    save_record(run.path("affinity.npz"), affinity_of(found, scores, _seeded(run.config.grouping.affinity, run)))
+    save_record(run.path("affinity.npz"), affinity_of(found, scores, run.grouping.affinity))
 
 
 def clustering(run: Run) -> None:
     """The partition."""
     matrix = load_record(Affinity, run.path("affinity.npz"))
-    result = cluster(matrix, _seeded(run.config.grouping.clustering, run))
+    result = cluster(matrix, run.grouping.clustering)
     save_record(run.path("clustering.npz"), result.table)
     save_record(run.path("partition.npz"), result.partition)
 
@@ -164,6 +158,7 @@ def train_side_by_side(run: Run, methods: tuple[Method, ...], workers: Workers) 
 
 def train_job(folder: Path, method: Method) -> None:
     """One method of `train_side_by_side`, in a process of its own."""
+    torch.set_num_threads(1)
     with Progress(method, 0, quiet=True) as progress:
         _train_method(read_run(folder), method, progress)
 
@@ -228,7 +223,7 @@ def evaluation(run: Run) -> None:
             scores=measured.scores[labels, each],
             errors=measured.errors[labels, each],
             successes=measured.successes[labels, each],
-            steps=run.steps,
+            steps=run.spent_steps(method),
             parameters=actor_parameters(population),
         )
         save_record(run.path(f"evaluation/{method}.npz"), scores)
@@ -264,7 +259,8 @@ def report(run: Run) -> None:
     write_report(run.path("report"), report_data(run))
 
 
-def _basis(run: Run) -> Basis:
+def basis_of(run: Run) -> Basis:
+    """The coordinates of the run's features."""
     kind = GramBasis if run.config.grouping.features.mode == "gram" else ProjectionBasis
     return load_record(kind, run.path("basis.npz"))  # type: ignore[return-value]
 

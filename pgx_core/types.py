@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
 
@@ -34,6 +34,11 @@ class Transitions:
     objectives: Int[np.ndarray, "N"]  # index into `names`
     episodes: Int[np.ndarray, "N"]
     names: tuple[str, ...]
+
+    def rows(self, chosen: np.ndarray) -> Transitions:
+        """Some of them, by a mask or by indices."""
+        arrays = {name: value[chosen] for name, value in vars(self).items() if name != "names"}
+        return replace(self, **arrays)
 
 
 @dataclass(frozen=True)

@@ -8,14 +8,19 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 os.environ.setdefault("MKL_NUM_THREADS", "1")
 
 import contextlib
-import sys
+import functools
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch  # before the hooks below: what a hooked module imports is compiled once more, under another name
 from beartype.claw import beartype_package
 from hypothesis import settings
 from jaxtyping import install_import_hook
+from torch.onnx._internal.exporter._registration import ONNXRegistry
+
+# torch builds its table of operators, a second's work, anew for each of the many networks that are exported here.
+ONNXRegistry.from_torchlib = staticmethod(functools.cache(ONNXRegistry.from_torchlib))
 
 # Types are checked at every call, and shapes too in the modules that annotate them. Not everywhere: the check of shapes
 # costs ten times what the robot's small functions do.
@@ -44,8 +49,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(autouse=True)
 def _fixed_seeds() -> None:
     np.random.seed(0)
-    if "torch" in sys.modules:  # the tests that need no torch start a second sooner without it
-        sys.modules["torch"].manual_seed(0)
+    torch.manual_seed(0)
 
 
 @pytest.fixture(scope="session")
@@ -74,7 +78,6 @@ WAITING = ("aten._local_scalar_dense", "aten.nonzero", "aten.masked_select", "at
 @pytest.fixture(scope="session")
 def no_waiting():
     """A context that refuses what would wait for a device, also where tensors happen to lie on the CPU."""
-    import torch
     from torch.overrides import TorchFunctionMode
     from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -131,8 +134,6 @@ def no_waiting():
 @pytest.fixture(scope="session")
 def pushers(tmp_path_factory):
     """A served bundle of two hand-made policies for the slider: one pushes right, one left. Not to be written to."""
-    import torch
-
     from pgx_core.contract import ObjectiveContract
     from pgx_core.export.bundle import BundleContents, GroupPolicy, write_bundle
     from pgx_core.learning.network import GaussianPolicy

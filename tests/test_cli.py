@@ -153,6 +153,19 @@ def test_real_process_without_bars() -> None:
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, "", "")
 
 
+@pytest.mark.parametrize(
+    ("command", "arguments", "words"),
+    [
+        ("train", ["quadruped", "--from", "groups"], "the same command without --from continues from there"),
+        ("train", ["quadruped", "--from=groups"], "the same command without --from continues from there"),
+        ("switch-matrix", ["bundle"], "the same command continues from there"),
+        ("play", ["bundle"], "no file was left half written"),
+    ],
+)
+def test_what_an_interrupted_command_says(command, arguments, words) -> None:
+    assert words in cli._interrupted(command, arguments)
+
+
 def test_real_process_interrupted_and_continued(tmp_path) -> None:
     command = [*PGX, "train", "tiny", "--out", str(tmp_path), "--to", "meta", "--training.checkpoint-seconds", "0"]
     # A background shell has children ignore Ctrl-C, and so would this one's.

@@ -14,6 +14,7 @@ from typing import Annotated
 import tyro
 
 from pgx_core.doctor.examine import Examination, Finding, examine
+from pgx_core.files import write_file
 
 WIDTH, INDENT = 98, 20
 
@@ -32,7 +33,7 @@ def main(json_file: Annotated[Path | None, tyro.conf.arg(name="json")] = None, t
     print("\n".join(table(found)))
     if json_file is not None:
         facts = asdict(found) | {"trains": found.trains, "serves": found.serves}
-        json_file.write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
+        write_file(json_file, json.dumps(facts, indent=2) + "\n")
     sys.stdout.flush()
     sys.exit(0 if found.trains and found.serves else 1)
 

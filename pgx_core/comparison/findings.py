@@ -10,7 +10,7 @@ import numpy as np
 
 from pgx_core.comparison.statistics import Interval, estimate, gain, improvement, interquartile_mean, mean
 from pgx_core.report.data import MethodScores
-from pgx_core.report.labels import decimal, look, short_number, signed
+from pgx_core.report.labels import decimal, label, short_number, signed
 from pgx_core.report.verdict import judge
 from pgx_core.run import Run
 from pgx_core.training.methods import Method, is_conditioned, is_single
@@ -107,9 +107,9 @@ def sentence(findings: Findings) -> str:
     lead = judge(found.low, found.high) if enough else f"Fewer than {MIN_SEEDS} seeds cannot say whether grouping pays"
     more = "" if beats is None else f"; on an objective the groups win with probability {_text(beats)}"
     return (
-        f"{lead}: at {short_number(findings.steps)} environment steps each and "
-        f"{len(findings.seeds)} seeds, {look(served.method).label} score {decimal(served.score.value)} and the best "
-        f"single policy ({look(single.method).label}) {decimal(single.score.value)}, a difference of "
+        f"{lead}: at {short_number(findings.steps)} environment steps each and {len(findings.seeds)} seeds, "
+        f"{label(served.method, findings.served)} score {decimal(served.score.value)} and the best "
+        f"single policy ({label(single.method, findings.served)}) {decimal(single.score.value)}, a difference of "
         f"{signed(found.value)} (95% interval {signed(found.low)} to {signed(found.high)}, over whole seeds){more}."
         f"{_undivided(findings)}"
     )
@@ -132,7 +132,7 @@ def table(findings: Findings) -> str:
         f"|---|---|{'---|' if success else ''}---|---|",
     ]
     for row in findings.rows:
-        cells = [look(row.method).label, _text(row.score), *([_text(row.success)] if success else [])]
+        cells = [label(row.method, findings.served), _text(row.score), *([_text(row.success)] if success else [])]
         lines.append(f"| {' | '.join([*cells, _text(row.beats), short_number(row.parameters)])} |")
     return "\n".join([*lines, "", NOTE, sentence(findings)])
 

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from pgx_core.comparison.findings import Findings
 from pgx_core.comparison.statistics import Interval
 from pgx_core.files import atomic_path
-from pgx_core.report.labels import decimal, look, short_number
+from pgx_core.report.labels import decimal, label, look, short_number
 from pgx_core.report.plots import INK, STEPS, legend_below, strip, titled_figure
 from pgx_core.results import training_curve
 from pgx_core.run import Run
@@ -42,18 +42,18 @@ def scores_figure(findings: Findings) -> Figure:
     title = f"{findings.suite}: {steps} environment steps each, {seeds} seeds"
     figure.suptitle(title, fontsize=11, fontweight="bold", x=0.02, ha="left")
     left, right = figure.subplots(1, 2, sharey=True, width_ratios=(3, 2))
-    for axes, name, label in (
+    for axes, name, words in (
         (left, "score", "score, interquartile mean"),
         (right, "beats", "probability to beat the best single policy"),
     ):
         strip(axes)
         for place, row in enumerate(findings.rows):
             _draw(axes, place, row.method, getattr(row, name))
-        axes.set_xlabel(label, fontsize=9)
+        axes.set_xlabel(words, fontsize=9)
         axes.grid(axis="x", color="#e4e4e4")
     right.axvline(0.5, color=INK, linewidth=0.8)
     right.set_xlim(-0.03, 1.03)
-    left.set_yticks(range(len(findings.rows)), [look(row.method).label for row in findings.rows])
+    left.set_yticks(range(len(findings.rows)), [label(row.method, findings.served) for row in findings.rows])
     left.set_ylim(len(findings.rows) - 0.5, -0.5)
     return figure
 
@@ -80,7 +80,7 @@ def curves_figure(runs: tuple[Run, ...]) -> Figure:
         style = look(method)
         sign: dict[str, Any] = {"color": style.colour, "marker": style.marker, "markevery": POINTS // 6}
         axes.fill_between(steps, scores.min(0), scores.max(0), color=style.colour, alpha=0.15, linewidth=0)
-        axes.plot(steps, scores.mean(0), label=style.label, markersize=5, linewidth=1.2, **sign)
+        axes.plot(steps, scores.mean(0), label=label(method, runs[0].served), markersize=5, linewidth=1.2, **sign)
     axes.set_xlabel("environment steps, all policies together")
     axes.xaxis.set_major_formatter(STEPS)
     axes.grid(color="#e4e4e4")

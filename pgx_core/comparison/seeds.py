@@ -14,6 +14,7 @@ from pgx_core.pipeline import train
 from pgx_core.run import Run, RunConfig, open_run, read_run
 from pgx_core.scale import Part, Workers, spread_trainings
 from pgx_core.training.methods import Method
+from pgx_core.training.progress import Progress
 
 COMPARED: tuple[Method, ...] = (
     "joint",
@@ -64,6 +65,8 @@ def train_seeds(
 
 def train_seed(folder: Path, stop: str) -> None:
     """One run, in a process of its own."""
+    torch.set_num_threads(1)
+    Progress.shown = False
     train(read_run(folder), stop=stop, say=lambda line: None)
 
 

@@ -22,7 +22,7 @@ def evidence(data: ReportData) -> str:
         ("policies", *(str(method.policies) for method in data.methods)),
         ("parameters", *(short_number(method.parameters) for method in data.methods)),
     ]
-    heads = ("objective", *method_labels(data.methods))
+    heads = ("objective", *method_labels(data.methods, data.served))
     return f"""\
 {verdict(data)}
 

@@ -25,7 +25,7 @@ METHOD_LOOKS = {
     "joint_id": Look("one policy + objective id", "#333333", "s"),
     "joint_wide_id": Look("one wide policy + objective id", "#999933", "h"),
     "groups": Look("groups", "#56B4E9", "^"),
-    "groups_id": Look("groups + objective id (served)", "#0072B2", "D"),
+    "groups_id": Look("groups + objective id", "#0072B2", "D"),
     "random": Look("random groups", "#E69F00", "v"),
     "random_id": Look("random groups + objective id", "#D55E00", ">"),
     "cosine": Look("cosine groups", "#CC79A7", "P"),
@@ -44,13 +44,18 @@ def look(method: str) -> Look:
     return METHOD_LOOKS.get(method, Look(method, "#8C5A2B", "*"))
 
 
-def method_labels(methods: Sequence[MethodScores]) -> tuple[str, ...]:
+def label(method: str, served: str) -> str:
+    """The words for a method; that whose policies are exported is marked."""
+    return look(method).label + (" (served)" if method == served else "")
+
+
+def method_labels(methods: Sequence[MethodScores], served: str) -> tuple[str, ...]:
     """The methods' labels, numbered where one method occurs more than once (draws of random groups)."""
     total, seen, labels = Counter(m.method for m in methods), Counter[str](), []
     for method in methods:
         seen[method.method] += 1
         number = f" {seen[method.method]}" if total[method.method] > 1 else ""
-        labels.append(look(method.method).label + number)
+        labels.append(label(method.method, served) + number)
     return tuple(labels)
 
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from pgx_core.files import write_file
 from pgx_core.report.data import ReportData
-from pgx_core.report.labels import decimal, error_text, group_colour, look, method_labels, short_number
+from pgx_core.report.labels import decimal, error_text, group_colour, label, look, method_labels, short_number
 from pgx_core.report.pictures import Picture, draw_pictures
 from pgx_core.report.trade_offs import expected_utility, hypervolume
 from pgx_core.report.verdict import caveats, mean_score, verdict
@@ -45,18 +45,18 @@ def render_page(data: ReportData, pictures: tuple[Picture, ...]) -> str:
     """The page's HTML, with the pictures inside."""
     environment = jinja2.Environment(undefined=jinja2.StrictUndefined, autoescape=True, trim_blocks=True)
     template = environment.from_string(resources.files(__package__).joinpath("template.html").read_text("utf-8"))
-    labels = method_labels(data.methods)
+    labels = method_labels(data.methods, data.served)
     return template.render(
         data=data,
         verdict=verdict(data),
         groups=[(names, group_colour(index)) for index, names in enumerate(data.partition.groups)],
-        heads=[(label, look(m.method).colour) for m, label in zip(data.methods, labels, strict=True)],
+        heads=[(name, look(m.method).colour) for m, name in zip(data.methods, labels, strict=True)],
         rows=[(name, score_row(data, index)) for index, name in enumerate(data.names)],
         mean_row=mean_row(data),
         pictures={picture.name: picture for picture in pictures},
         caveats=caveats(data),
         trade_offs=[
-            (look(each.method).label, hypervolume(each.values), expected_utility(each.values))
+            (label(each.method, data.served), hypervolume(each.values), expected_utility(each.values))
             for each in data.trade_offs
         ],
         short=short_number,

@@ -74,7 +74,7 @@ def _describe_affinity(data: ReportData) -> str:
 
 
 def _describe_means(data: ReportData) -> str:
-    labels = method_labels(data.methods)
+    labels = method_labels(data.methods, data.served)
     means = [f"{label} {decimal(mean_score(m).mean)}" for label, m in zip(labels, data.methods, strict=True)]
     return f"Bars of the mean score: {'; '.join(means)}."
 

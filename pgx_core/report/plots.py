@@ -13,7 +13,7 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import FuncFormatter
 
 from pgx_core.report.data import ReportData
-from pgx_core.report.labels import decimal, error_text, group_colour, look, method_labels, short_number
+from pgx_core.report.labels import decimal, error_text, group_colour, label, look, method_labels, short_number
 from pgx_core.report.verdict import Z95, mean_score
 
 WIDTH = 4.8  # inches; text of 10 points then comes out near 10 pixels on a phone of 390
@@ -44,8 +44,8 @@ def affinity_figure(data: ReportData) -> Figure:
     names = [data.names[i] for i in order]
     axes.set_xticks(range(n), names, rotation=40, ha="right", rotation_mode="anchor")
     axes.set_yticks(range(n), names)
-    for tick, label in zip([*axes.get_xticklabels(), *axes.get_yticklabels()], [*labels, *labels], strict=True):
-        tick.set_bbox({"facecolor": group_colour(int(label)), "edgecolor": "none", "pad": 1.5})
+    for tick, group in zip([*axes.get_xticklabels(), *axes.get_yticklabels()], [*labels, *labels], strict=True):
+        tick.set_bbox({"facecolor": group_colour(int(group)), "edgecolor": "none", "pad": 1.5})
     return figure
 
 
@@ -56,7 +56,7 @@ def curves_figure(data: ReportData) -> Figure:
         style = look(curve.method)
         every = max(1, len(curve.steps) // 6)
         sign: dict[str, Any] = {"color": style.colour, "marker": style.marker, "markevery": every}
-        axes.plot(curve.steps, curve.scores, label=style.label, **sign)
+        axes.plot(curve.steps, curve.scores, label=label(curve.method, data.served), **sign)
     axes.set_xlabel("environment steps, all policies together")
     axes.xaxis.set_major_formatter(STEPS)
     axes.grid(color="#e4e4e4")
@@ -70,10 +70,10 @@ def scores_figure(data: ReportData) -> Figure:
     figure, axes = titled_figure(n * (0.11 * m + 0.15) + 1.6, title="Score of each objective")
     rows = np.arange(n)
     axes.barh(rows[1::2], 1, height=1, color="#f2f2f2", zorder=0, transform=axes.get_yaxis_transform())
-    for index, (method, label) in enumerate(zip(data.methods, method_labels(data.methods), strict=True)):
+    for index, (method, name) in enumerate(zip(data.methods, method_labels(data.methods, data.served), strict=True)):
         style, offset = look(method.method), 0.8 * ((index + 0.5) / m - 0.5)
         sign: dict[str, Any] = {"color": style.colour, "fmt": style.marker, "markersize": 5.5}
-        axes.errorbar(method.scores, rows + offset, xerr=Z95 * method.errors, label=label, **sign)
+        axes.errorbar(method.scores, rows + offset, xerr=Z95 * method.errors, label=name, **sign)
     axes.set_yticks(rows, data.names)
     axes.set_ylim(n - 0.5, -0.5)
     axes.set_xlabel("score of an episode, 95% interval")
@@ -92,7 +92,7 @@ def mean_scores_figure(data: ReportData) -> Figure:
     axes.errorbar(means, rows, xerr=Z95 * errors, fmt="none", color="black", capsize=2)
     ends = np.fmax(means, 0) + np.nan_to_num(Z95 * errors)
     _write_values(axes, ends, [decimal(e.mean) for e in estimates])
-    axes.set_yticks(rows, method_labels(data.methods))
+    axes.set_yticks(rows, method_labels(data.methods, data.served))
     axes.set_ylim(len(rows) - 0.5, -0.5)
     axes.axvline(0, color=INK, linewidth=0.8)
     axes.set_xlabel("mean score, 95% interval")

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from pgx_core.report.data import ReportData, TradeOff
-from pgx_core.report.labels import look
+from pgx_core.report.labels import label, look
 from pgx_core.report.plots import legend_below, titled_figure
 
 WEIGHTS = 10_000  # draws from the simplex
@@ -38,7 +38,7 @@ def trade_off_figure(data: ReportData) -> Figure:
     figure, axes = titled_figure(3.6, title="What the policies trade")
     for each in data.trade_offs:
         style = look(each.method)
-        axes.plot(*each.values[:, :2].T, style.marker, color=style.colour, label=style.label)
+        axes.plot(*each.values[:, :2].T, style.marker, color=style.colour, label=label(each.method, data.served))
         axes.plot(*front(each.values[:, :2]).T, color=style.colour, linewidth=1.0, alpha=0.6)
     first, second, *_ = data.trade_offs[0].terms
     axes.set_xlabel(first)
@@ -51,7 +51,11 @@ def trade_off_figure(data: ReportData) -> Figure:
 
 def describe_trade_offs(data: ReportData) -> str:
     """For those who cannot see the picture."""
-    return "Trade-offs: " + "; ".join(f"{look(each.method).label} {in_words(each)}" for each in data.trade_offs) + "."
+    return (
+        "Trade-offs: "
+        + "; ".join(f"{label(each.method, data.served)} {in_words(each)}" for each in data.trade_offs)
+        + "."
+    )
 
 
 def in_words(trade_off: TradeOff) -> str:

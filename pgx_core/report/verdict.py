@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pgx_core.report.data import MethodScores, ReportData
-from pgx_core.report.labels import decimal, look, short_number, signed
+from pgx_core.report.labels import decimal, label, short_number, signed
 
 Z95 = 1.96  # half-width of a 95% interval in standard errors
 STILL_RISING = 0.1  # by more in the last third of a training, and it was cut short; the falling rate alone gives less
@@ -97,8 +97,7 @@ def _one_group(data: ReportData) -> str:
         "one group was asked for."
     )
     methods = {m.method: mean_score(m) for m in data.methods}
-    served = methods.get("groups_id") or methods.get("groups")
-    afresh = methods.get("joint_id")
+    served, afresh = methods.get(data.served), methods.get(_single(data))
     if served is None or not served.known:
         return lead
     compared = (
@@ -108,6 +107,11 @@ def _one_group(data: ReportData) -> str:
         f"{lead} It scores {decimal(served.mean)} on average (95% interval {decimal(served.low)} to "
         f"{decimal(served.high)}, over evaluation episodes of one training seed, so not over seeds){compared}."
     )
+
+
+def _single(data: ReportData) -> str:
+    """The one policy that sees as much as the served ones."""
+    return "joint_id" if data.served.endswith("_id") else "joint"
 
 
 def _main_sentence(data: ReportData, groups: MethodScores, joint: MethodScores, suffix: str) -> str:
@@ -167,12 +171,12 @@ def _unfinished(data: ReportData) -> list[str]:
     for curve in data.curves:
         share = curve.steps / curve.steps[-1] if len(curve.steps) else np.zeros(0)
         before, end = (curve.scores[(share > low) & (share <= low + 0.1)] for low in (0.6, 0.9))
-        if curve.method in ("groups_id", "joint_id") and len(before) and len(end):
+        if curve.method in (data.served, _single(data)) and len(before) and len(end):
             rise = float(end.mean() - before.mean())
             if rise > STILL_RISING:
                 notes.append(
-                    f"The score of {look(curve.method).label} still rose by {decimal(rise)} in the last third of its "
-                    f"training: with more --steps it will be better, and the comparison may be another."
+                    f"The score of {label(curve.method, data.served)} still rose by {decimal(rise)} in the last third "
+                    f"of its training: with more --steps it will be better, and the comparison may be another."
                 )
     return notes
 

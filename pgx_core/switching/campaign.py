@@ -8,6 +8,7 @@ import multiprocessing
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,10 +16,10 @@ import mujoco
 import numpy as np
 from tqdm import tqdm
 
-from pgx_core.errors import ConfigError, require
+from pgx_core.errors import ConfigError, RunError, require
 from pgx_core.files import write_file
 from pgx_core.play import load_model
-from pgx_core.processes import follow_parent
+from pgx_core.processes import KILLED, follow_parent
 from pgx_core.records import from_plain, parse_json, to_json
 from pgx_core.serving import Bundle, load_bundle
 from pgx_core.serving.manifest import CARD_FILE, sha256
@@ -59,6 +60,7 @@ def measure_switches(folder: Path, mjcf: Path | None, config: SwitchConfig, work
     Raises:
         BundleError: the bundle fails verification, has one objective, or its robot does not load.
         ConfigError: too few workers.
+        RunError: a worker was killed.
     """
     require(workers >= 1, "workers", "1 or more", workers)
     task = Task(folder.resolve(), mjcf.resolve() if mjcf else None, config)
@@ -96,8 +98,11 @@ def _each(
             yield measure_pair(bundle, model, pair, references, task.config)
         return
     spawn = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(workers, len(todo)), spawn, _open_worker, (task, references)) as pool:
-        yield from pool.map(_in_worker, todo)
+    try:
+        with ProcessPoolExecutor(min(workers, len(todo)), spawn, _open_worker, (task, references)) as pool:
+            yield from pool.map(_in_worker, todo)
+    except BrokenProcessPool as error:
+        raise RunError(KILLED) from error
 
 
 _worker: list[tuple[Bundle, mujoco.MjModel, dict[str, Reference], SwitchConfig]] = []  # of a worker process; one item

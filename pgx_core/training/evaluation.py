@@ -23,7 +23,7 @@ class EvaluationConfig:
     """How policies are measured."""
 
     episodes: int = 16  # per policy and objective, >= 2: one alone has no error
-    seed: int = 20_000  # of the starts, >= 0; not one that training uses, and the same for every policy
+    seed: int = 20_000  # of the starts, >= 0; not one that training uses
 
     def __post_init__(self) -> None:
         require(self.episodes >= 2, "evaluation.episodes", "2 or more", self.episodes)

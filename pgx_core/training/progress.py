@@ -20,6 +20,8 @@ class Progress:
         quiet: show nothing.
     """
 
+    shown = True  # in this process; a worker's bars would run over those of the others
+
     def __init__(self, title: str, steps: int, quiet: bool = False) -> None:
         interval = SECONDS_ON_SCREEN if sys.stderr.isatty() else SECONDS_IN_LOG
         self._bar = tqdm(
@@ -29,7 +31,7 @@ class Progress:
             unit_scale=True,
             mininterval=interval,
             maxinterval=max(10.0, interval),
-            **({"disable": True} if quiet else {}),  # else TQDM_DISABLE decides
+            **({"disable": True} if quiet or not self.shown else {}),  # else TQDM_DISABLE decides
         )
 
     def __enter__(self) -> Progress:

@@ -15,10 +15,9 @@ from pgx_core.surrogate.scores import score_subsets
 from pgx_core.surrogate.solve import solve_subsets
 from pgx_core.surrogate.split import split_episodes
 from pgx_core.types import Features, Partition, SubsetScores, Transitions, load_record
-from pgx_core.validation.validation import Validation, seeded_grouping
+from pgx_core.validation.validation import Validation
 
 Mode = Literal["gram", "projection"]
-MODES: tuple[Mode, ...] = ("gram", "projection")
 
 
 @dataclass(frozen=True)
@@ -32,9 +31,9 @@ class Effort:
 def estimate(validation: Validation, mode: Mode) -> tuple[SubsetScores, Effort]:
     """The run's own estimate of every subset, computed and timed here, in one feature mode.
 
-    In the run's mode and on the run's subsets the scores are those of the run.
+    In the run's mode and on the run's subsets the scores are those of the run, unless it rolled policies out for them.
     """
-    run, settings = validation.run, seeded_grouping(validation.run)
+    run, settings = validation.run, validation.run.grouping
     transitions = load_record(Transitions, run.path("transitions.npz"))
     policy, began = run.population("meta").policy(0).to(run.device), time.monotonic()
     same = mode == settings.features.mode
@@ -46,7 +45,7 @@ def estimate(validation: Validation, mode: Mode) -> tuple[SubsetScores, Effort]:
 
 def score_with(features: Features, validation: Validation) -> SubsetScores:
     """The surrogate's f(S) of every subset from these features."""
-    settings = seeded_grouping(validation.run).surrogate
+    settings = validation.run.grouping.surrogate
     subsets, device = validation.subsets, validation.run.device
     fitted = split_episodes(features, settings.held_out, settings.seed)
     solution = solve_subsets(features, subsets, fitted, settings, device)
@@ -55,5 +54,5 @@ def score_with(features: Features, validation: Validation) -> SubsetScores:
 
 def groups_of(scores: SubsetScores, validation: Validation, k: int | Literal["auto"]) -> Partition:
     """The partition into k groups that the product's own affinity and clustering make of some scores."""
-    settings = seeded_grouping(validation.run)
+    settings = validation.run.grouping
     return cluster(estimate_affinity(scores, settings.affinity), replace(settings.clustering, k=k)).partition

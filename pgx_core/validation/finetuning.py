@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from pgx_core.learning.layout import Member
 from pgx_core.learning.network import clone_policy
@@ -83,6 +84,7 @@ def spread_fine_tuning(validation: Validation, workers: Workers) -> None:
 
 def train_job(folder: Path, config: ValidationConfig, first: int, end: int) -> None:
     """One batch of `spread_fine_tuning`, in a process of its own."""
+    torch.set_num_threads(1)
     with Progress("real", 0, quiet=True) as progress:
         train_batch(Validation(read_run(folder), config), first, end, progress)
 

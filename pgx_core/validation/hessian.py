@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -32,11 +32,15 @@ class Sharpness:
     policies: tuple[str, ...]
     traces: Float[np.ndarray, "P"]
     errors: Float[np.ndarray, "P"]  # standard error over the probes
-    measures: Float[np.ndarray, "P"]  # see `generalisation_measure`
+    measures: Float[np.ndarray, "P"]  # see `generalisation_measure`; NaN for a policy without a prior
 
 
 def sharpness(
-    names: tuple[str, ...], policies: list[nn.Module], seen: list[Transitions], prior: nn.Module, seed: int
+    names: tuple[str, ...],
+    policies: list[nn.Module],
+    seen: list[Transitions],
+    priors: Sequence[nn.Module | None],
+    seed: int,
 ) -> Sharpness:
     """Of every policy on its own experience.
 
@@ -44,14 +48,14 @@ def sharpness(
         names: of the policies.
         policies: at the parameters in question.
         seen: what each of them did on its objectives.
-        prior: a policy of the same shape that this experience had no part in, here the meta policy.
+        priors: where each began, which this experience had no part in; None where that is not at hand.
         seed: of the probes.
     """
     traces, measures = [], []
-    for policy, transitions in zip(policies, seen, strict=True):
+    for policy, transitions, prior in zip(policies, seen, priors, strict=True):
         theta = flatten_parameters(policy)
         traces.append(hutchinson(loss_of(policy, transitions), theta, PROBES, seed))
-        distance = float((theta - flatten_parameters(prior)).norm())
+        distance = math.nan if prior is None else float((theta - flatten_parameters(prior)).norm())
         measures.append(generalisation_measure(traces[-1].value, distance, transitions))
     values, errors = (np.array([getattr(trace, name) for trace in traces]) for name in ("value", "error"))
     return Sharpness(names, values, errors, np.array(measures))
@@ -115,9 +119,3 @@ def generalisation_measure(trace: float, distance: float, transitions: Transitio
     """
     largest = float(np.abs(transitions.advantages).max()) * math.log(2.0)
     return math.sqrt(largest * max(trace, 0.0) * distance**2 / len(transitions.objectives))
-
-
-def rows(transitions: Transitions, chosen: np.ndarray) -> Transitions:
-    """Some of the transitions, by a mask or by indices."""
-    arrays = {name: value[chosen] for name, value in vars(transitions).items() if name != "names"}
-    return replace(transitions, **arrays)

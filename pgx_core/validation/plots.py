@@ -6,17 +6,16 @@ import math
 from pathlib import Path
 
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
 from pgx_core.files import atomic_path
 from pgx_core.report.labels import METHOD_LOOKS
+from pgx_core.report.plots import legend_below, strip
 from pgx_core.validation.findings import Findings
 
 COLOURS = tuple(METHOD_LOOKS[name].colour for name in ("groups_id", "random_id", "specialists", "cosine", "random"))
-INK = "#333333"
 PERCENT = FuncFormatter(lambda value, _: f"{100 * value:g}%")
 COLUMNS = 4  # panels side by side
 
@@ -52,7 +51,7 @@ def scores_figure(findings: Findings) -> Figure:
             alpha=0.7,
         )
         axes.set_title(f"{name}\nSpearman {findings.correlations.spearman[i]:.2f}", fontsize=9)
-        _strip(axes)
+        strip(axes)
     for axes in panels[len(names) :]:
         axes.set_visible(False)
     figure.supxlabel(
@@ -87,8 +86,8 @@ def taylor_figure(findings: Findings) -> Figure:
     axes.set_xlabel("length of the step, share of the parameters' length")
     axes.set_ylabel("relative error (median and middle half)")
     axes.grid(color="#e4e4e4")
-    _strip(axes)
-    _legend_below(figure, axes)
+    strip(axes)
+    legend_below(figure, axes)
     return figure
 
 
@@ -115,8 +114,9 @@ def sensitivity_figure(findings: Findings) -> Figure:
         axes.set_xlabel(name)
         axes.set_ylim(min(0.0, float(np.nanmin(found.spearman, initial=0.0))) - 0.05, 1.05)
         axes.grid(color="#e4e4e4")
-        _strip(axes)
-    _legend_below(figure, panels[0])
+        strip(axes)
+    panels[0].set_ylabel("agreement", fontsize=9)
+    legend_below(figure, panels[0])
     return figure
 
 
@@ -125,14 +125,3 @@ def _figure(width: float, height: float, title: str) -> Figure:
     FigureCanvasAgg(figure)
     figure.suptitle(title, fontsize=11, fontweight="bold", x=0.02, ha="left")
     return figure
-
-
-def _strip(axes: Axes) -> None:
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.tick_params(length=0, labelsize=8)
-    axes.set_axisbelow(True)
-
-
-def _legend_below(figure: Figure, axes: Axes) -> None:
-    handles, labels = axes.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower left", ncols=2, fontsize=8.5, frameon=False)

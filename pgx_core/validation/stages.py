@@ -12,11 +12,13 @@ import torch
 
 from pgx_core.affinity.matrix import estimate_affinity
 from pgx_core.clustering.partitions import agreement as partition_agreement
-from pgx_core.gradients.basis import GramBasis, ProjectionBasis, lift
+from pgx_core.gradients.basis import lift
 from pgx_core.learning.network import Population, clone_policy
+from pgx_core.memory import out_of_memory
 from pgx_core.run import Run
 from pgx_core.scale import Workers
-from pgx_core.training.methods import Method
+from pgx_core.stages import basis_of, taylor_sample
+from pgx_core.training.methods import Method, starts_afresh
 from pgx_core.training.transitions import RolloutConfig, collect_transitions
 from pgx_core.types import (
     Features,
@@ -35,9 +37,11 @@ from pgx_core.validation.findings import Findings, load_findings
 from pgx_core.validation.finetuning import Spent, fine_tune, spread_fine_tuning
 from pgx_core.validation.plots import save_plots
 from pgx_core.validation.sensitivity import Reference, sensitivity
-from pgx_core.validation.validation import Validation, seeded_grouping
+from pgx_core.validation.validation import Validation
 
-TAYLOR_TRANSITIONS = 1000
+BOUNDS = (
+    "--training.worlds or --rollouts.samples in another run, or use the CPU (pgx train --device cpu, then validate)"
+)
 SHARPNESS_SAMPLES = 800  # transitions of every objective, rounded up to whole episodes
 SHARPNESS_SEED = 40_000  # added to the run's: experience that no training saw
 
@@ -69,9 +73,11 @@ def validate(validation: Validation, say: Callable[[str], None] = print, workers
         if all(path.exists() for path in paths):
             continue
         began = time.monotonic()
-        if stage.spread and workers != 1:
-            stage.spread(validation, workers)
-        for path, record in zip(paths, stage.work(validation), strict=True):
+        with out_of_memory(f"stage '{stage.name}'", BOUNDS):
+            if stage.spread and workers != 1:
+                stage.spread(validation, workers)
+            records = stage.work(validation)
+        for path, record in zip(paths, records, strict=True):
             save_record(path, record)
         say(f"{stage.name}: {time.monotonic() - began:.1f} s")
     findings = load_findings(validation)
@@ -83,13 +89,8 @@ def _taylor(validation: Validation) -> tuple[Any, ...]:
     """Along the run's own steps."""
     run = validation.run
     policy = run.population("meta").policy(0)
-    kind = GramBasis if run.config.grouping.features.mode == "gram" else ProjectionBasis
-    basis = load_record(kind, run.path("basis.npz"))
-    steps = lift(policy, basis, load_record(SurrogateSolution, run.path("solution.npz")).steps)  # type: ignore[arg-type]
-    transitions = load_record(Transitions, run.path("transitions.npz"))
-    chosen = np.random.default_rng(run.config.seed).permutation(len(transitions.objectives))[:TAYLOR_TRANSITIONS]
-    sample = hessian.rows(transitions, chosen)
-    return (taylor.taylor_errors(policy, steps[steps.any(1)], sample, run.config.seed),)
+    steps = lift(policy, basis_of(run), load_record(SurrogateSolution, run.path("solution.npz")).steps)
+    return (taylor.taylor_errors(policy, steps[steps.any(1)], taylor_sample(run), run.config.seed),)
 
 
 def _estimates(validation: Validation) -> tuple[Any, ...]:
@@ -110,7 +111,10 @@ def _sharpness(validation: Validation) -> tuple[Any, ...]:
     names = tuple(name for name, *_ in cases)
     policies: list[torch.nn.Module] = [population.policy(index) for _, population, index, _ in cases]
     seen = [_experience(run, population, index, own) for _, population, index, own in cases]
-    return (hessian.sharpness(names, policies, seen, run.population("meta").policy(0), run.config.seed),)
+    # A policy that started afresh is as far from the meta policy as two random networks are.
+    meta = run.population("meta").policy(0)
+    priors = [None if joint and name == joint and starts_afresh(joint) else meta for name in names]
+    return (hessian.sharpness(names, policies, seen, priors, run.config.seed),)
 
 
 def _joint(run: Run) -> Method | None:
@@ -124,7 +128,7 @@ def _experience(run: Run, population: Population, index: int, objectives: tuple[
     seed, config = run.config.seed + SHARPNESS_SEED, run.config.training
     rollouts = RolloutConfig(SHARPNESS_SAMPLES)
     found = collect_transitions(alone, run.suite, rollouts, config.ppo, seed, config.simulation)
-    return hessian.rows(found, np.isin(found.objectives, objectives))
+    return found.rows(np.isin(found.objectives, objectives))
 
 
 def _agreement(validation: Validation) -> tuple[Any, ...]:
@@ -138,7 +142,7 @@ def _groups(validation: Validation, gram: SubsetScores, projection: SubsetScores
     k = groups_at(validation)
     mine, projected, truth = (groups_of(scores, validation, k) for scores in (gram, projection, real))
     agreed, agreed_projected = partition_agreement(mine, truth), partition_agreement(projected, truth)
-    matrix = estimate_affinity(real, seeded_grouping(validation.run).affinity).matrix
+    matrix = estimate_affinity(real, validation.run.grouping.affinity).matrix
     return Groups(
         names=real.names,
         k=k,

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 from jaxtyping import Bool
@@ -13,13 +12,11 @@ from jaxtyping import Bool
 from pgx_core.affinity.subsets import SubsetConfig, sample_subsets
 from pgx_core.errors import ConfigError, RunError, require, require_seed
 from pgx_core.files import remove_drafts, write_file
-from pgx_core.grouping import GroupingConfig
 from pgx_core.pipeline import require_finished
 from pgx_core.records import from_plain, parse_json, to_json
 from pgx_core.run import Run, read_run
 
 MIN_OBJECTIVES = 3  # two have one subset, whose score compares with nothing
-T = TypeVar("T")
 MIN_SUBSETS = 8  # fewer say nothing about a rank correlation
 
 
@@ -60,19 +57,9 @@ class Validation:
     @property
     def subsets(self) -> Bool[np.ndarray, "m n"]:
         """The subsets that are estimated and trained for real."""
-        settings = seeded_grouping(self.run).subsets
+        settings = self.run.grouping.subsets
         count = self.config.subsets or settings.count
         return sample_subsets(len(self.run.suite.objectives), SubsetConfig(count, settings.sizes, settings.seed))
-
-
-def seeded_grouping(run: Run) -> GroupingConfig:
-    """The settings of the run's estimate with the run's seed added, as its stages use them."""
-    parts = vars(run.config.grouping).items()
-    return GroupingConfig(**{name: _seeded(part, run.config.seed) for name, part in parts})
-
-
-def _seeded(part: T, seed: int) -> T:
-    return replace(part, seed=part.seed + seed)  # type: ignore[type-var, attr-defined]
 
 
 def open_validation(folder: Path, config: ValidationConfig) -> Validation:

@@ -84,7 +84,9 @@ LAYERS = {
     # Shows results and draws the robot; knows nothing of how either came about.
     "report": layer("types errors files", "numpy matplotlib jinja2 moocore PIL mujoco jaxtyping"),
     # A run folder: every stage's settings and where its results lie, but not their order.
-    "run": layer("grouping training learning.network objectives errors records files types", "numpy torch"),
+    "run": layer(
+        "grouping affinity.subsets training learning.network objectives errors records files types", "numpy torch"
+    ),
     # Trainings side by side, on several machines too; Ray is imported where it is asked for.
     "scale": layer("run training processes errors", "ray"),
     # What a run hands out, gathered from its folder.
@@ -97,18 +99,20 @@ LAYERS = {
     "stages": layer(
         "run scale results training grouping gradients surrogate affinity clustering learning "
         "objectives.environment_suite export report types",
-        "numpy",
+        "numpy torch",
     ),
     # The only file that knows the order of the stages.
     "pipeline": layer("stages run scale.Workers training.methods.Method memory errors files"),
     # A finished run's estimate against real training: it repeats parts of the run, so it may see almost all of it.
     "validation": layer(
-        "pipeline run scale training learning gradients surrogate affinity clustering grouping report.labels "
-        "types errors files records",
+        "pipeline stages run scale training learning gradients surrogate affinity clustering report "
+        "memory types errors files records",
         "numpy torch scipy sklearn matplotlib jaxtyping",
     ),
     # A finished run's groups as those of MAML's starting points, on objectives that it never saw.
-    "meta_rl": layer("pipeline stages run training objectives types errors files records", "numpy torch jaxtyping"),
+    "meta_rl": layer(
+        "pipeline stages run training objectives memory types errors files records", "numpy torch jaxtyping"
+    ),
     # Many runs of one suite, told apart by their seed: it trains them through the pipeline and reads their results.
     "comparison": layer(
         "pipeline run scale results training report types errors files",

@@ -20,6 +20,7 @@ import jaxtyping
 import numpy as np
 import pytest
 import torch
+from filelock import FileLock
 
 from pgx_core import cli
 
@@ -149,16 +150,31 @@ def _without_bars(err: str) -> str:
     return "\n".join(line for line in re.split(r"[\r\n]", err) if "step" not in line or line.startswith("pgx"))
 
 
+def _once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], None]) -> Path:
+    """A folder that the first of the test processes to ask for it makes for all."""
+    base = factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / name
+    made = folder / "made"
+    with FileLock(folder.with_suffix(".lock")):
+        if not made.exists():
+            folder.mkdir(exist_ok=True)
+            make(folder)
+            made.touch()
+    return folder
+
+
 @pytest.fixture(scope="session")
 def finished(
     unchecked: Callable[[], contextlib.AbstractContextManager[None]], tmp_path_factory: pytest.TempPathFactory
 ) -> Path:
     """The folder of a finished run. Not to be changed."""
-    torch.set_num_threads(1)
-    folder = tmp_path_factory.mktemp("finished") / "run"
-    with unchecked():
-        cli.main(["train", "tiny", *OPTIONS, "--out", str(folder)])
-    return folder
+
+    def make(folder: Path) -> None:
+        torch.set_num_threads(1)
+        with unchecked():
+            cli.main(["train", "tiny", *OPTIONS, "--out", str(folder / "run")])
+
+    return _once(tmp_path_factory, "finished", make) / "run"
 
 
 @dataclass(frozen=True)
@@ -172,9 +188,14 @@ class Timed:
 @pytest.fixture(scope="session")
 def other(finished: Path, fork: Callable[..., Ended], tmp_path_factory: pytest.TempPathFactory) -> Timed:
     """A run up to its bundle with another seed, timed with everything imported."""
-    folder, began = tmp_path_factory.mktemp("other"), time.monotonic()
-    assert fork("train", "tiny", *OPTIONS, "--seed", 1, "--to", "export", "--out", folder).status == 0
-    return Timed(folder, time.monotonic() - began)
+
+    def make(folder: Path) -> None:
+        began = time.monotonic()
+        assert fork("train", "tiny", *OPTIONS, "--seed", 1, "--to", "export", "--out", folder / "run").status == 0
+        (folder / "seconds").write_text(repr(time.monotonic() - began))
+
+    folder = _once(tmp_path_factory, "other", make)
+    return Timed(folder / "run", float((folder / "seconds").read_text()))
 
 
 @pytest.fixture(scope="session")

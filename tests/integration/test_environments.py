@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 
 import numpy as np
@@ -73,6 +74,9 @@ def test_maml_adapts_to_the_unseen_tasks_and_goes_on_where_it_was(trained, call,
     assert steps["joint"] == steps["random"] >= 2000 > steps["groups"] + 400  # groups have paid for the rollouts
     assert call(*command).out == first.out
     assert "made with other settings" in call(*command, "--maml.inner-rate", 1).complaint
+    other = shutil.copytree(trained, tmp_path / "run")
+    (other / "affinity.npz").write_bytes((other / "affinity.npz").read_bytes() + b" ")
+    assert "the run has changed since" in call("adapt", other, *command[2:]).complaint
 
 
 def test_a_suite_that_holds_nothing_back_cannot_be_adapted_to(finished, call) -> None:

@@ -6,10 +6,13 @@ import json
 import random
 import shutil
 import signal
-from pathlib import Path
 
 import numpy as np
 import pytest
+
+from pgx_core.report.data import MethodScores
+from pgx_core.run import read_run
+from pgx_core.types import load_record
 
 STAGES = ("meta", "rollouts", "features", "surrogate", "affinity", "clustering", "groups", "baselines", "evaluation")
 
@@ -90,9 +93,15 @@ def test_the_cost_of_a_resumed_training_counts_every_process(tmp_path, options, 
 def test_both_ways_to_score_subsets(scores, tmp_path, options, call) -> None:
     folder = tmp_path / "run"
     more = ("--subset-scores", scores, "--grouping.clustering.k", "auto", "--to", "evaluation", "--out", folder)
-    assert call("train", "tiny", *options, *more).status == 0
+    assert call("train", "tiny", *options, "--steps", 6000, *more).status == 0
     with np.load(folder / "scores.npz") as file:
         subsets, values, blocks = file["subsets"], file["values"], file["blocks"]
     assert (np.isfinite(values) == subsets).all()
     np.testing.assert_allclose(blocks.mean(-1)[subsets], values[subsets])
-    assert (Path(folder) / "evaluation" / "groups_id.npz").exists()
+    run, iteration = read_run(folder), 8 * 10
+    rolled_out = int(subsets.sum()) * 2 * run.suite.episode_steps if scores == "rollout" else 0
+    assert run.costs()["surrogate"].steps == rolled_out
+    spent = [load_record(MethodScores, folder / f"evaluation/{method}.npz").steps for method in run.methods]
+    assert all(6000 <= steps < 6000 + 3 * iteration for steps in spent), "at equal steps, whatever they are spent on"
+    own = json.loads((folder / "groups/metrics.jsonl").read_text().splitlines()[-1])["steps"]
+    assert own < 6000 - run.meta_steps - run.rollout_steps - rolled_out + 2 * iteration

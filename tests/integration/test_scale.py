@@ -133,6 +133,15 @@ def test_an_error_in_one_process_ends_the_others_and_is_told():
     assert time.monotonic() - began < 100
 
 
+def test_a_fault_in_a_process_shows_where_it_happened():
+    with pytest.raises(ZeroDivisionError) as found:
+        spread(exec, [("def halve():\n    1 / 0\nhalve()",)], 2)
+    assert "in halve" in str(found.value.__cause__)
+    unspeakable = "class Odd(Exception): pass\nraise Odd(lambda: 0)"
+    with pytest.raises(RuntimeError, match="Odd"):
+        spread(exec, [(unspeakable,)], 2)
+
+
 def test_a_killed_process_is_one_line():
     began = time.monotonic()
     with pytest.raises(RunError, match=r"one was killed.*fewer --workers"):

@@ -9,7 +9,16 @@ from matplotlib.colors import to_hex
 from matplotlib.patches import Rectangle
 
 from pgx_core.report import plots
-from pgx_core.report.labels import METHOD_LOOKS, decimal, error_text, group_colour, look, method_labels, short_number
+from pgx_core.report.labels import (
+    METHOD_LOOKS,
+    decimal,
+    error_text,
+    group_colour,
+    label,
+    look,
+    method_labels,
+    short_number,
+)
 from pgx_core.types import Affinity, Partition
 
 FIGURES = (
@@ -123,7 +132,7 @@ def test_harm_alone_is_not_drawn_as_help(data):
 def test_curves_show_each_method_once_in_its_colour(data):
     figure = plots.curves_figure(data)
     lines = figure.axes[0].get_lines()
-    assert [line.get_label() for line in lines] == [look(c.method).label for c in data.curves]
+    assert [line.get_label() for line in lines] == [label(c.method, data.served) for c in data.curves]
     assert [line.get_color() for line in lines] == [look(c.method).colour for c in data.curves]
     assert (lines[3].get_ydata() == data.curves[3].scores).all()
 
@@ -178,9 +187,15 @@ def test_methods_differ_in_colour_and_marker():
         assert len({getattr(each, name) for each in looks}) == len(looks)
 
 
+def test_the_method_that_is_exported_is_the_one_called_served():
+    for served, other in (("groups_id", "groups"), ("groups", "groups_id")):
+        assert label(served, served) == f"{look(served).label} (served)" and label(other, served) == look(other).label
+
+
 def test_draws_of_random_groups_are_numbered(data):
     random = data.methods[4]
-    assert method_labels((random, data.methods[0], random)) == ("random groups 1", "one policy", "random groups 2")
+    found = method_labels((random, data.methods[0], random), data.served)
+    assert found == ("random groups 1", "one policy", "random groups 2")
     assert look("new_method").label == "new_method"
 
 

@@ -145,6 +145,8 @@ def test_a_training_that_was_cut_short_is_named(data, rise, told):
     notes = " ".join(caveats(dataclasses.replace(data, curves=curves)))
     assert ("groups + objective id (served) still rose by 0.20 in the last third" in notes) == told
     assert notes.count("still rose") == told  # of what is not compared with the served groups, nobody asks
+    blind = " ".join(caveats(dataclasses.replace(data, curves=curves, served="groups")))
+    assert blind.count("still rose") == 1 and "one policy still rose" in blind
 
 
 def test_the_first_orders_error_is_told_where_it_was_used(data):

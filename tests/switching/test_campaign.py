@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import shutil
+import threading
+import time
 from dataclasses import replace
 
+import psutil
 import pytest
 
+from pgx_core.errors import RunError
 from pgx_core.play import load_model
 from pgx_core.switching import campaign
 from pgx_core.switching.campaign import forget_draft, measure_switches
@@ -59,3 +63,16 @@ def test_worker_processes_find_what_this_one_finds(folder) -> None:
     alone = measure_switches(folder, None, QUICK, 1)
     forget_draft(folder)
     assert measure_switches(folder, None, QUICK, 2) == alone
+
+
+def test_a_killed_worker_is_one_line_and_what_is_finished_is_kept(folder) -> None:
+    def kill_one() -> None:
+        while not (workers := [child for child in psutil.Process().children() if "spawn_main" in str(child.cmdline())]):
+            time.sleep(0.01)
+        workers[0].kill()
+
+    killer = threading.Thread(target=kill_one)
+    killer.start()
+    with pytest.raises(RunError, match=r"one was killed.*the same command"):
+        measure_switches(folder, None, replace(QUICK, episodes=200), 2)
+    killer.join()

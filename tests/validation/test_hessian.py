@@ -11,7 +11,7 @@ from pgx_core.gradients.parameters import flatten_parameters
 from pgx_core.gradients.per_sample import per_sample_gradients
 from pgx_core.learning.network import GaussianPolicy
 from pgx_core.types import Transitions
-from pgx_core.validation.hessian import generalisation_measure, hutchinson, loss_of, rows, sharpness
+from pgx_core.validation.hessian import generalisation_measure, hutchinson, loss_of, sharpness
 
 N = 60
 
@@ -77,8 +77,9 @@ def test_the_measure(transitions: Transitions) -> None:
 def test_every_policy_is_measured_on_its_own_experience(policy: GaussianPolicy, transitions: Transitions) -> None:
     torch.manual_seed(1)
     other: nn.Module = GaussianPolicy(3, 2, (4,)).double()
-    first, second = rows(transitions, np.arange(20)), rows(transitions, transitions.objectives == 1)
-    found = sharpness(("one", "two"), [policy, other], [first, second], policy, seed=0)
-    alone = sharpness(("two",), [other], [second], policy, seed=0)
+    first, second = transitions.rows(np.arange(20)), transitions.rows(transitions.objectives == 1)
+    found = sharpness(("one", "two"), [policy, other], [first, second], [policy, policy], seed=0)
+    alone = sharpness(("two",), [other], [second], [policy], seed=0)
     assert found.traces[1] == alone.traces[0] and found.measures[1] == alone.measures[0]
     assert found.measures[0] == 0.0  # it is the prior
+    assert math.isnan(sharpness(("two",), [other], [second], [None], seed=0).measures[0])
