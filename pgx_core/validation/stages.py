@@ -111,10 +111,14 @@ def _sharpness(validation: Validation) -> tuple[Any, ...]:
     names = tuple(name for name, *_ in cases)
     policies: list[torch.nn.Module] = [population.policy(index) for _, population, index, _ in cases]
     seen = [_experience(run, population, index, own) for _, population, index, own in cases]
-    # A policy that started afresh is as far from the meta policy as two random networks are.
     meta = run.population("meta").policy(0)
-    priors = [None if joint and name == joint and starts_afresh(joint) else meta for name in names]
+    priors = [prior_of(joint if joint and name == joint else run.served, meta) for name in names]
     return (hessian.sharpness(names, policies, seen, priors, run.config.seed),)
+
+
+def prior_of(method: Method, meta: torch.nn.Module) -> torch.nn.Module | None:
+    """Where a method's policies began; a fresh start is as far from the meta policy as two random networks are."""
+    return None if starts_afresh(method) else meta
 
 
 def _joint(run: Run) -> Method | None:

@@ -63,6 +63,7 @@ def test_the_figures_and_the_table(run, tmp_path, call) -> None:
     assert found.keys() > ASKED_FOR
     assert all(isinstance(found[name], int | float) for name in ASKED_FOR), found
     assert found["subsets"] == 10 and found["objectives"] == 4
+    assert found["generalisation_groups"] > 0 and found["generalisation_joint"] > 0, "both began as the meta policy"
     assert found["steps_ratio"] == pytest.approx((10 * 600 + 24 * 4 * 50) / (4 * 200))
     assert -1 <= found["spearman"] <= 1 and 0 <= found["nmi"] <= 1
     for name in ("scores", "taylor", "sensitivity"):

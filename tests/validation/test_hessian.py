@@ -12,6 +12,7 @@ from pgx_core.gradients.per_sample import per_sample_gradients
 from pgx_core.learning.network import GaussianPolicy
 from pgx_core.types import Transitions
 from pgx_core.validation.hessian import generalisation_measure, hutchinson, loss_of, sharpness
+from pgx_core.validation.stages import prior_of
 
 N = 60
 
@@ -72,6 +73,11 @@ def test_the_measure(transitions: Transitions) -> None:
     largest = np.abs(transitions.advantages).max() * math.log(2)
     assert generalisation_measure(3.0, 2.0, transitions) == pytest.approx(math.sqrt(largest * 3.0 * 4.0 / N))
     assert generalisation_measure(-1.0, 2.0, transitions) == 0.0
+
+
+def test_a_policy_that_started_afresh_has_no_prior(policy: GaussianPolicy) -> None:
+    assert [prior_of(method, policy) for method in ("groups", "groups_id", "joint")] == [policy] * 3
+    assert prior_of("joint_id", policy) is None and prior_of("joint_wide_id", policy) is None
 
 
 def test_every_policy_is_measured_on_its_own_experience(policy: GaussianPolicy, transitions: Transitions) -> None:
