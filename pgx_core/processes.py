@@ -12,10 +12,11 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
+from typing import Any
 
 from pgx_core.errors import RunError
 
-Job = Callable[[], None]
+Job = Callable[[], Any]
 KILLED = (
     "expected every worker process to end by itself, and one was killed, for want of memory perhaps: the same command "
     "(without --from) goes on from there; give it fewer --workers"
@@ -26,14 +27,23 @@ class _WorkerError(Exception):
     """Where in another process an error happened."""
 
 
-def run_in_processes(jobs: Sequence[Job], count: int, watch: Callable[[], None], interval: float) -> None:
+def run_in_processes(
+    jobs: Sequence[Job],
+    count: int,
+    finish: Callable[[Any], None] = lambda _: None,
+    watch: Callable[[], None] = lambda: None,
+    interval: float | None = None,
+) -> None:
     """Call every job, in the order given, `count` at once in as many processes. An error in one ends the others.
 
+    Plain processes and pipes: `concurrent.futures` waits for ever where one is killed while another starts.
+
     Args:
-        jobs: what to call, one or more; they and their errors travel by pickle.
+        jobs: what to call, one or more; they, their results and errors travel by pickle.
         count: of processes, >= 1.
+        finish: called here with each job's result, as they end.
         watch: called meanwhile.
-        interval: s, at most, between two calls of it.
+        interval: s, at most, between two calls of `watch`; None: whenever a job ends.
 
     Raises:
         RunError: a process was ended from outside.
@@ -45,14 +55,14 @@ def run_in_processes(jobs: Sequence[Job], count: int, watch: Callable[[], None],
         while waiting and len(working) < count:
             link, process = _start_worker()
             working[link] = process
-            link.send(waiting.popleft())
+            _give(link, waiting.popleft())
         while working:
             ready = wait(list(working), interval)
             watch()
             for link in [one for one in working if one in ready]:
-                _require_done(link)
+                finish(_result(link))
                 if waiting:
-                    link.send(waiting.popleft())
+                    _give(link, waiting.popleft())
                 else:
                     link.close()
                     working.pop(link).join()
@@ -77,11 +87,9 @@ def _work(link: Connection) -> None:
         while True:
             job = link.recv()
             try:
-                job()
+                link.send((job(), None))
             except BaseException as error:
                 _report(link, error)
-            else:
-                link.send(None)
 
 
 def _report(link: Connection, error: BaseException) -> None:
@@ -93,14 +101,21 @@ def _report(link: Connection, error: BaseException) -> None:
         link.send((RuntimeError(repr(error)), told))
 
 
-def _require_done(link: Connection) -> None:
+def _give(link: Connection, job: Job) -> None:
     try:
-        failed = link.recv()
+        link.send(job)
+    except ConnectionError:
+        raise RunError(KILLED) from None
+
+
+def _result(link: Connection) -> Any:
+    try:
+        result, told = link.recv()
     except (EOFError, ConnectionError):
         raise RunError(KILLED) from None
-    if failed is not None:
-        error, told = failed
-        raise error from told
+    if told is not None:
+        raise result from told
+    return result
 
 
 def follow_parent() -> None:

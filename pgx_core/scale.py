@@ -88,7 +88,7 @@ def spread(
         _on_cluster(work, jobs, workers, gpus, watch)
     else:
         check_workers(workers)
-        run_in_processes([partial(work, *job) for job in jobs], workers, watch, POLL)
+        run_in_processes([partial(work, *job) for job in jobs], workers, watch=watch, interval=POLL)
 
 
 def check_workers(workers: Workers) -> None:

@@ -4,22 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import multiprocessing
 import sys
-from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
+from functools import cache, partial
 from pathlib import Path
 
 import mujoco
 import numpy as np
 from tqdm import tqdm
 
-from pgx_core.errors import ConfigError, RunError, require
+from pgx_core.errors import ConfigError, require
 from pgx_core.files import write_file
 from pgx_core.play import load_model
-from pgx_core.processes import KILLED, follow_parent
+from pgx_core.processes import run_in_processes
 from pgx_core.records import from_plain, parse_json, to_json
 from pgx_core.serving import Bundle, load_bundle
 from pgx_core.serving.manifest import CARD_FILE, sha256
@@ -77,10 +74,17 @@ def measure_switches(folder: Path, mjcf: Path | None, config: SwitchConfig, work
             references[name] = measure_reference(bundle, model, name, config)
             bar.update(1)
         bar.update(len(done))
-        for pair in _each(task, bundle, model, references, todo, workers):
+
+        def keep(pair: SwitchPair) -> None:
             done[pair.source, pair.target] = pair
             write_file(_draft_file(task.folder), to_json(Draft(key, tuple(done.values()))))
             bar.update(1)
+
+        if workers == 1 or len(todo) < 2:
+            for ends in todo:
+                keep(measure_pair(bundle, model, ends, references, config))
+        else:
+            run_in_processes([partial(_measure, task, references, ends) for ends in todo], workers, keep)
     return matrix_of(references, done.values(), config)
 
 
@@ -89,35 +93,17 @@ def forget_draft(folder: Path) -> None:
     _draft_file(folder.resolve()).unlink(missing_ok=True)
 
 
-def _each(
-    task: Task, bundle: Bundle, model: mujoco.MjModel, references: dict[str, Reference], todo: list[Pair], workers: int
-) -> Iterator[SwitchPair]:
-    """The figures of the pairs, in any order of time."""
-    if workers == 1 or len(todo) < 2:
-        for pair in todo:
-            yield measure_pair(bundle, model, pair, references, task.config)
-        return
-    spawn = multiprocessing.get_context("spawn")
-    try:
-        with ProcessPoolExecutor(min(workers, len(todo)), spawn, _open_worker, (task, references)) as pool:
-            yield from pool.map(_in_worker, todo)
-    except BrokenProcessPool as error:
-        raise RunError(KILLED) from error
+def _measure(task: Task, references: dict[str, Reference], ends: Pair) -> SwitchPair:
+    """One pair's figures, in a worker process."""
+    bundle, model = _load(task)
+    return measure_pair(bundle, model, ends, references, task.config)
 
 
-_worker: list[tuple[Bundle, mujoco.MjModel, dict[str, Reference], SwitchConfig]] = []  # of a worker process; one item
-
-
-def _open_worker(task: Task, references: dict[str, Reference]) -> None:
-    """Load the bundle once a process."""
-    follow_parent()
+@cache
+def _load(task: Task) -> tuple[Bundle, mujoco.MjModel]:
+    """The bundle and its robot, once a process."""
     bundle = load_bundle(task.folder)
-    _worker[:] = [(bundle, load_model(bundle, task.mjcf), references, task.config)]
-
-
-def _in_worker(pair: Pair) -> SwitchPair:
-    bundle, model, references, config = _worker[0]
-    return measure_pair(bundle, model, pair, references, config)
+    return bundle, load_model(bundle, task.mjcf)
 
 
 def _key(bundle: Bundle, model: mujoco.MjModel, config: SwitchConfig) -> str:

@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -16,6 +17,7 @@ import torch
 from pgx_core.cli import main
 from pgx_core.errors import ConfigError, RunError
 from pgx_core.files import write_file
+from pgx_core.processes import run_in_processes
 from pgx_core.run import read_run
 from pgx_core.scale import spread
 
@@ -147,6 +149,35 @@ def test_a_killed_process_is_one_line():
     with pytest.raises(RunError, match=r"one was killed.*fewer --workers"):
         spread(exec, [("import os; os.kill(os.getpid(), 9)",), ("import time; time.sleep(200)",)], 2)
     assert time.monotonic() - began < 100, "it is noticed, and the other one ended"
+
+
+def workers() -> list[psutil.Process]:
+    """This process's own."""
+    return [one for one in psutil.Process().children() if "spawn_main" in str(one.cmdline())]
+
+
+def test_a_process_killed_while_others_start_is_noticed():
+    def kill_first() -> None:
+        while not workers():
+            time.sleep(0.001)
+        workers()[0].kill()
+
+    for _ in range(3):
+        threading.Thread(target=kill_first).start()
+        began = time.monotonic()
+        with pytest.raises(RunError, match="one was killed"):
+            spread(time.sleep, [(200,)] * 4, 4)
+        assert time.monotonic() - began < 60
+
+
+def test_a_process_killed_between_two_jobs_is_noticed():
+    def kill(_: float) -> None:
+        (worker,) = workers()
+        worker.kill()
+        os.waitid(os.P_PID, worker.pid, os.WEXITED | os.WNOWAIT)  # with all its threads
+
+    with pytest.raises(RunError, match="one was killed"):
+        run_in_processes([time.monotonic, time.monotonic], 1, kill)
 
 
 def test_no_process_at_all_is_one_line_before_anything_is_written(tmp_path, call):
