@@ -175,18 +175,20 @@ class Controller:
                 self._note_mode(before, "deactivated")
 
     def clock_jumped(self, now: Instant) -> None:
-        """Forget all readings: the ROS clock went backward. Until new ones come the ticks are bad."""
+        """Forget all readings: the ROS clock went backward, and their stamps cannot be compared to its time."""
         self._inputs.forget()
 
-    def stalled(self, seconds: float) -> None:
+    def stalled(self, seconds: float, now: Instant) -> None:
         """The loop stood still for so long, s, that a watchdog commands the robot: to the safe state, and from there.
 
         A robot that holds still gets the same command from both. Any other is not where it was left: the next
-        command starts from where its joints are measured, and there is none before.
+        command starts from where its joints are measured, and there is none before. What was measured earlier, and
+        waited in a queue meanwhile, does not say where they are.
         """
         with self._lock:
             if self.mode is Mode.INACTIVE:
                 return
+            self._inputs.forget(before=now.ros)
             self._stall = f"the loop stood still for {seconds:.2f} s"
             self._state = replace(self._state, bad=self._rules.bad_ticks)
             if self._rules.safe is not Mode.HOLD or not self._position:

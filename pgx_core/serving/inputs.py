@@ -69,6 +69,7 @@ class InputGate:
         self._layout: tuple[tuple[Any, ...], np.ndarray] | None = None  # the last order of names, and where ours are
         self._samples: dict[str, Sample] = {}
         self._refused: dict[str, str] = {}
+        self._earliest = -math.inf  # s, ROS clock: stamp of the oldest message that may be used
 
     @property
     def required(self) -> tuple[str, ...]:
@@ -106,9 +107,9 @@ class InputGate:
             return f"unknown sensor '{name}'; known: {known or 'none'}"
         return self._take(source, stamp, now, lambda: {name: _vector(values, self._sizes[source], name)})
 
-    def forget(self) -> None:
-        """Drop every sample: the ROS clock went backward, so that stamps cannot be compared."""
-        self._samples, self._refused = {}, {}
+    def forget(self, before: float = -math.inf) -> None:
+        """Drop every sample, and refuse what is stamped before that time, s on the ROS clock."""
+        self._samples, self._refused, self._earliest = {}, {}, before
 
     def read(self, now: Instant) -> Inputs:
         """What may be used at this tick."""
@@ -157,6 +158,8 @@ class InputGate:
             raise _RefusedError(f"its stamp lies {-age:.3f} s in the future, expected at most {self._future:g} s")
         if not age <= limit:
             raise _RefusedError(f"it is {age:.3f} s old by its stamp, expected at most {limit:g} s")
+        if not stamp >= self._earliest:
+            raise _RefusedError("it was measured before the loop stood still")
         last = self._samples.get(name)
         if last is not None and not stamp >= last.stamp:
             raise _RefusedError(f"its stamp is {last.stamp - stamp:.3f} s before that of an earlier one")

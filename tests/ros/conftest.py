@@ -1,4 +1,4 @@
-"""Real processes of the nodes, and a recorder that holds every command they publish to the law.
+"""Real processes of the nodes, and the law that every command they publish is held to.
 
 A test takes `start_sim`, `start_server` or `start_watchdog` to start processes and `recorder` to hear and to call.
 """
@@ -74,6 +74,24 @@ class _WithoutRos(pytest.Module):
 def pytest_pycollect_makemodule(module_path: Path, parent: pytest.Collector) -> pytest.Module | None:
     """Skip what cannot be imported, and say why."""
     return None if HAS_ROS else _WithoutRos.from_parent(parent, path=module_path)
+
+
+@pytest.fixture(scope="session")
+def laws(manifest: BundleManifest) -> Iterator[Any]:
+    """Hears all commands, of whatever test."""
+    from .law import Law
+
+    law = Law(manifest.contract)
+    law.open()
+    yield law
+    law.close()
+
+
+@pytest.fixture(autouse=True)
+def law(laws: Any) -> Iterator[Any]:
+    """Every command of a test is held to it, those of its end too."""
+    yield laws
+    laws.check()
 
 
 @pytest.fixture
@@ -176,8 +194,8 @@ def listener(start: Launcher, manifest: BundleManifest) -> Iterator[Any]:
 
 
 @pytest.fixture
-def recorder(start: Launcher, listener: Any) -> Iterator[Any]:
-    """A Recorder that also hears the product's commands and events, and at the end holds all commands to the law."""
+def recorder(start: Launcher, listener: Any) -> Any:
+    """A Recorder that also hears the product's commands and events."""
     from std_msgs.msg import Float64MultiArray
 
     from .recorder import COMMANDS
@@ -187,9 +205,17 @@ def recorder(start: Launcher, listener: Any) -> Iterator[Any]:
         from pgx_msgs.msg import SwitchEvent
 
         listener.listen(SwitchEvent, "/policy_server/events", reliable=True)
-    yield listener
-    start.stop_all()  # the commands of the end are under the law too
-    listener.check_commands()
+    return listener
+
+
+@pytest.fixture
+def puppet(recorder: Any) -> Iterator[Any]:
+    """A robot that the test moves, on the machine's clock."""
+    from .puppet import Puppet
+
+    puppet = Puppet(recorder)
+    yield puppet
+    puppet.stop()
 
 
 def _spin(node: Any, stopping: threading.Event) -> None:

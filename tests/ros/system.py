@@ -39,6 +39,7 @@ from pgx_core.objectives.suites import RUNNER
 from pgx_core.serving.modes import PAUSE
 from pgx_core.simulation.robot_model import compile_robot, standalone_mjcf
 
+from .law import Law
 from .processes import Launcher, Process, wait_until
 from .recorder import COMMANDS, Heard, Recorder
 
@@ -241,28 +242,20 @@ class System:
         self._began = len(self.commands)
 
     def end(self) -> None:
-        """A test ends: it heard commands, and all of them keep the law."""
+        """A test ends: commands were heard."""
         assert len(self.commands) > self._began, "no command was heard: the law was not put to the test"
-        self.check_law()
-
-    def check_law(self) -> None:
-        """The commands of the test so far keep the law; those that follow are looked at anew."""
-        try:
-            self.recorder.check_commands()
-        finally:
-            del self.commands[:-1]
-            self._began = 0
 
 
 @contextmanager
-def running_system(folder: Path, **settings: Any) -> Iterator[System]:
-    """A system in full run, stopped at the end; the commands of its end are under the law too."""
+def running_system(folder: Path, law: Law, **settings: Any) -> Iterator[System]:
+    """A system in full run, stopped at the end; its commands are under the law."""
     bundle = make_bundle(folder / "bundle")
     launcher = Launcher(folder)
     before = os.getpriority(os.PRIO_PROCESS, 0)
     hurry(0)
     rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
-    contract = _contract_of(bundle)
+    contract, usual = _contract_of(bundle), law.contract
+    law.hold(contract)
     recorder = Recorder(rclpy.create_node("recorder"), contract)
     witness = Witness(rclpy.create_node("witness"), contract, recorder.heard)
     stopping = threading.Event()
@@ -274,10 +267,11 @@ def running_system(folder: Path, **settings: Any) -> Iterator[System]:
     try:
         yield System(recorder, witness, launcher, bundle, settings)
         launcher.stop_all()
-        recorder.check_commands()
+        law.check()
         assert not launcher.stuck, f"had to be killed: {', '.join(launcher.stuck)}"
     finally:
         launcher.stop_all()
+        law.hold(usual)
         launcher.print_logs()
         stopping.set()
         for thread in threads:

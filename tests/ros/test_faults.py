@@ -23,8 +23,9 @@ from std_msgs.msg import Bool, String
 
 from pgx_core.serving.modes import PAUSE
 
+from .law import Law
 from .processes import shares_memory, wait_until
-from .system import EVENTS, INPUTS, SCHEDULING, STATUS, TICK, TIMEOUT, VELOCITY_LIMIT, System, running_system, seconds
+from .system import EVENTS, INPUTS, SCHEDULING, STATUS, TICK, TIMEOUT, System, running_system, seconds
 
 DEFAULTS = {row.name: row.default for row in SERVER_ROWS}
 AGES = {"joint_states": "joint_state_age_s", "imu": "imu_age_s", "odometry": "odometry_age_s"}
@@ -32,18 +33,19 @@ SIM_NAMES = {"joint_states": "joint_states", "imu": "imu", "odometry": "odom"}  
 FRAME = 0.01  # s of simulated time between two readings
 DISCOVERY = 3.0  # s until a process that starts is known to the others
 SILENCE_OF_WATCHDOG, DIAGNOSTIC_PERIOD = 1.0, 1.0  # s
+TAKEOVER = "the policy server is silent"  # says the watchdog
 LOST = 3  # ticks that a message lost or late on the way may cost
 
 
 @pytest.fixture(scope="module")
-def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
-    with running_system(tmp_path_factory.mktemp("faults")) as system:
+def shared(tmp_path_factory: pytest.TempPathFactory, laws: Law) -> Iterator[System]:
+    with running_system(tmp_path_factory.mktemp("faults"), laws) as system:
         yield system
 
 
 @pytest.fixture
 def system(shared: System) -> Iterator[System]:
-    """It walks; what it commands in the test is held to the law."""
+    """It walks."""
     shared.begin()
     yield shared
     shared.end()
@@ -186,6 +188,7 @@ def test_a_flood_of_objectives_is_outlived(system: System) -> None:
         time.sleep(max(0.0, began + 1e-3 * k - time.monotonic()))
         system.wish.publish(String(data=wish))
     ended, passed = time.monotonic(), system.clock - clock
+    assert ended - began < 2.0 + SCHEDULING, "it was a flood"
     last = system.event(mark, kind="switch", target="sprint")
     assert last.arrival - ended < DEFAULTS["dwell_s"] + 2 * TICK + SCHEDULING
     commands = sum(h.arrival <= ended for h in system.commands[counted:])  # sent, even if heard later
@@ -207,12 +210,13 @@ def jumped(system: System, since: int) -> bool:
 def test_a_clock_that_jumps_back_costs_no_more_than_a_few_ticks(system: System) -> None:
     wait_until(lambda: system.clock > 2.0, 10.0, "a time to go back to")
     mark, counted, clocks = system.mark(), len(system.commands), system.mark("/clock") - 1
+    taken_over = system.watchdog.log.count(TAKEOVER)
     system.inject("clock_back", value=1.5)
     wait_until(lambda: jumped(system, clocks), 5.0, "the jump")
     back = system.mark("/imu/data")
     go_on(system)
     assert max(np.diff([h.arrival for h in system.commands[counted:]])) < 3 * TICK + SCHEDULING
-    assert not system.mode_events(mark)
+    assert not system.mode_events(mark) and system.watchdog.log.count(TAKEOVER) == taken_over
     system.inject("drop", "imu")  # and it still knows how old a reading is
     assert_damped_in_time(system, "imu", mark, back)
 
@@ -232,25 +236,27 @@ def test_the_stop_is_obeyed_at_once_and_kept(system: System) -> None:
 def test_a_silent_stop_button_stops_the_robot_in_time(system: System) -> None:
     timeout = 2.0 * SCHEDULING
     assert system.server.stop() == 0
-    beating = threading.Event()
-    heartbeat = threading.Thread(target=_press_nothing, args=(system, beating))
+    ended, said = threading.Event(), [0.0]
+    heartbeat = threading.Thread(target=_press_nothing, args=(system, ended, said))
     heartbeat.start()
     mark = system.mark()
     try:
         system.start_server(estop_timeout_s=timeout).wait_for("RAMP -> RUN", 30.0)
         assert "ESTOP" not in system.mode_events(mark)
     finally:
-        silent = system.clock
-        beating.set()
+        ended.set()
         heartbeat.join()
     event = system.event(mark, kind="mode", target="ESTOP").message
     assert "silent" in event.reason
-    assert abs(seconds(event.header.stamp) - silent - timeout) < LOST * TICK + SCHEDULING
+    late = seconds(event.header.stamp) - said[-1] - timeout
+    assert -TICK <= late < LOST * TICK + SCHEDULING
     system.server.stop()
 
 
-def _press_nothing(system: System, ended: threading.Event) -> None:
+def _press_nothing(system: System, ended: threading.Event, said: list[float]) -> None:
+    """And note when, by the clock that was heard."""
     while not ended.wait(TICK):
+        said.append(system.clock)
         system.stop_button.publish(Bool(data=False))
 
 
@@ -278,16 +284,11 @@ def test_a_killed_server_is_replaced_by_the_watchdog_in_time(system: System) -> 
     assert_damping(system)
     go_on(system)
     assert system.sim.log.count("no commands") == limp, "the robot was never without"
-    system.check_law()
     lies_still = lambda: np.abs(system.heard["/joint_states"][-1].message.velocity).max() < 0.1  # noqa: E731
     wait_until(lies_still, 20.0, "the robot to lie still")
     reported = system.mark("/diagnostics")
     system.start_server().wait_for("RAMP -> RUN", 30.0)
     system.diagnosis("watchdog", DiagnosticStatus.OK, "watching", reported)
-    # A new publisher's first command, where the joints are, may not be heard: then the second follows the watchdog's.
-    steps = np.abs(np.diff([h.message.data for h in system.commands], axis=0)).max(axis=1)
-    assert (steps > VELOCITY_LIMIT * TICK + 1e-6).sum() <= 1 and steps.max() < 1.1 * VELOCITY_LIMIT * TICK
-    del system.commands[:-1]
 
 
 def test_a_killed_watchdog_is_reported_in_time_and_the_robot_goes_on(system: System) -> None:
@@ -332,7 +333,7 @@ def test_a_bundle_altered_on_disk_is_refused_and_the_running_one_goes_on(system:
 
 
 def test_a_simulator_that_starts_again_finds_the_server_ready(system: System) -> None:
-    mark = system.mark()
+    mark, taken_over = system.mark(), system.watchdog.log.count(TAKEOVER)
     system.sim.popen.send_signal(signal.SIGKILL)
     system.sim.popen.wait()
     time.sleep(0.05)  # what was on its way has come
@@ -348,7 +349,7 @@ def test_a_simulator_that_starts_again_finds_the_server_ready(system: System) ->
     assert set(system.mode_events(mark)) <= {"RAMP", "RUN", "DAMP"}
     wait_until(lambda: time.sleep(1.2 * PAUSE) or system.ask(name="run").accepted, 15.0, "the server to be ready")
     system.event(mark, kind="switch", target="run")
-    assert system.watchdog.alive and "silent" not in system.watchdog.log.splitlines()[-1:]
+    assert system.watchdog.alive and system.watchdog.log.count(TAKEOVER) == taken_over
 
 
 def test_a_server_started_twice_commands_once(system: System) -> None:

@@ -323,8 +323,12 @@ def test_the_stop_is_latched(active: Process, rig: Rig, ask, change, recorder) -
     ask(name="run")
     rig.step(5)
     stop = recorder.talk(Bool, "/policy_server/estop")
+    mark = len(recorder.heard[EVENTS])
     stop.publish(Bool(data=True))
-    step_until(rig, lambda: recorder.heard[STATUS][-1].message.mode == "ESTOP")
+    time.sleep(1.0)  # on its way
+    rig.step()
+    event = recorder.wait_for(EVENTS, lambda m: m.kind == "mode", after=mark).message
+    assert event.target == "ESTOP", "in the tick after it"
     stop.publish(Bool(data=False))
     rig.step(20)
     answer = ask(name="walk")

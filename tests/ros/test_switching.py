@@ -16,6 +16,7 @@ import pytest
 pytest.importorskip("pgx_msgs", reason="pgx_msgs is not built: it needs a C++ compiler")
 from std_msgs.msg import String
 
+from .law import Law
 from .processes import die_with_us
 from .system import EVENTS, OBJECTIVES, RATE, TICK, VELOCITY_LIMIT, System, running_system
 
@@ -27,9 +28,9 @@ HOG = "while True: pass"
 
 
 @pytest.fixture(scope="module")
-def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
+def system(tmp_path_factory: pytest.TempPathFactory, laws: Law) -> Iterator[System]:
     """Without a blend, so that the rate limit alone keeps the commands smooth."""
-    with running_system(tmp_path_factory.mktemp("switching"), blend_s=0.0, dwell_s=DWELL) as system:
+    with running_system(tmp_path_factory.mktemp("switching"), laws, blend_s=0.0, dwell_s=DWELL) as system:
         yield system
 
 

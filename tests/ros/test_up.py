@@ -15,6 +15,8 @@ import psutil
 import pytest
 
 from .processes import Process, shares_memory, wait_until
+from .puppet import Puppet
+from .recorder import COMMANDS, Recorder
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 PGX = (sys.executable, "-m", "pgx_core.cli")
@@ -91,6 +93,24 @@ def test_a_child_that_dies_is_reported_and_all_is_stopped(up: Callable[..., Proc
     wait_until(lambda: not any(child.is_running() for child in running), 5.0, "the end of the others")
     assert "last lines of policy_server:" in process.log and "mode INACTIVE -> HOLD" in process.log
     assert process.log.splitlines()[-1] == "pgx up: the process 'policy_server' ended with status -9"
+
+
+def test_the_server_of_a_real_robot_that_dies_leaves_it_to_the_watchdog(
+    up: Callable[..., Process], recorder: Recorder, puppet: Puppet, tmp_path: Path
+) -> None:
+    params = tmp_path / "real.yaml"
+    params.write_text("/**: {ros__parameters: {joint_state_age_s: 5.0, imu_age_s: 5.0, odometry_age_s: 5.0}}\n")
+    process = up("--no-sim", "--objective", "walk", "--params", params)
+    process.wait_for("RUN       walk by calm", 30.0)
+    running = children(process)
+    (server,) = [child for child in running if any("server_node" in word for word in child.cmdline())]
+    server.kill()
+    process.wait_for("ended with status -9: the watchdog commands the robot now")
+    counted = len(recorder.heard[COMMANDS])
+    wait_until(lambda: len(recorder.heard[COMMANDS]) > counted + 25, 10.0, "the watchdog's commands")
+    assert process.stop(signal.SIGINT) == 1
+    assert process.log.splitlines()[-1] == "pgx up: the process 'policy_server' ended with status -9"
+    assert not any(child.is_running() for child in running)
 
 
 def test_killed_it_takes_its_children_along(up: Callable[..., Process]) -> None:

@@ -420,7 +420,7 @@ def test_after_a_standstill_it_is_damped_where_its_joints_are_and_waits_for_a_re
     driver = drive(bundle).activate(readings())
     driver.run(readings(), 30)
     driver.time += 1.0
-    driver.controller.stalled(1.0)
+    driver.controller.stalled(1.0, driver.now)
     tick = driver.tick(None)
     assert (tick.mode, tick.command) == (Mode.DAMP, None), "where the robot is, is not known yet"
     assert tick.events[0].reason == "the loop stood still for 1.00 s"
@@ -434,10 +434,24 @@ def test_after_a_standstill_it_is_damped_where_its_joints_are_and_waits_for_a_re
     assert after.mode is Mode.RAMP and np.abs(after.command - tick.command).max() <= 2.0 * DT + 1e-12
 
 
+def test_after_a_standstill_what_was_measured_before_it_says_nothing(bundle, readings, drive):
+    """However old readings may be: they waited in a queue, or are the last ones from before."""
+    driver = drive(bundle, joint_state_age_s=5.0, imu_age_s=5.0, sensor_age_s=5.0).activate(readings())
+    driver.run(readings(), 30)
+    driver.time += 1.0
+    driver.controller.stalled(1.0, driver.now)
+    assert driver.tick(None).command is None
+    numbers = (driver.names, readings().joint_positions, readings().joint_velocities)
+    queued = driver.controller.joint_state(*numbers, driver.now.ros - 0.5, driver.now)
+    assert queued == "it was measured before the loop stood still" and driver.tick(None).command is None
+    moved = replace(readings(), joint_positions=np.array([-0.2, 0.1, 0.3]))
+    np.testing.assert_array_equal(driver.tick(moved).command, moved.joint_positions)
+
+
 def test_after_a_standstill_a_robot_that_holds_keeps_its_command_and_goes_on(bundles, under, readings, drive):
     driver = drive(under(bundles["position"], safe_state="hold")).activate(readings())
     held = driver.run(readings(), 30).command
-    driver.controller.stalled(1.0)
+    driver.controller.stalled(1.0, driver.now)
     tick = driver.tick(readings())
     assert tick.mode is Mode.HOLD
     np.testing.assert_array_equal(tick.command, held)

@@ -128,7 +128,7 @@ def live(witness, readings, action, argument):
         driver.time += argument
     elif action == "stalled":
         driver.time += argument
-        controller.stalled(argument)
+        controller.stalled(argument, driver.now)
         if controller.mode is not Mode.INACTIVE:
             witness.adrift, witness.command = True, None  # it starts where the joints are
 

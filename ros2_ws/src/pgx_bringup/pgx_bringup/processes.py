@@ -70,6 +70,10 @@ class Stack:
         """The first that ended by itself."""
         return next((child for child in self._children if child.process.poll() is not None), None)
 
+    def runs(self, name: str) -> bool:
+        """Whether that program does."""
+        return any(child.program.name == name and child.process.poll() is None for child in self._children)
+
     def stop(self) -> None:
         """End every process, the stubborn by force: first the one that commands the robot, then all others at once."""
         for children, patience in ((self._children[:1], COMMANDER_PATIENCE), (self._children[1:], PATIENCE)):

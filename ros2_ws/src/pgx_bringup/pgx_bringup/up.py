@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -24,6 +25,8 @@ from pgx_core.serving import load_bundle
 from pgx_core.serving.checks import find_objective
 
 POLL = 0.1  # s
+SERVER, WATCHDOG = "policy_server", "watchdog"
+LEFT = "the watchdog commands the robot now; secure it, then end this with Ctrl-C"
 
 
 @dataclass(frozen=True)
@@ -45,7 +48,8 @@ def up(config: UpConfig) -> None:
     Raises:
         BundleError: the bundle is refused, or does not know the objective.
         ConfigError: a file of parameters or the recording's folder is missing.
-        RunError: a process ended by itself.
+        RunError: a process ended by itself. Where that was a real robot's server, the watchdog is left with the robot
+            until Ctrl-C.
     """
     with stopping() as stopped, serving(config) as (stack, node, executor):
         display = Display(Monitor(node))
@@ -55,6 +59,12 @@ def up(config: UpConfig) -> None:
                 executor.spin_once(timeout_sec=POLL)
                 display.show()
                 require_alive(stack)
+        except RunError as error:
+            if not config.sim and not stack.runs(SERVER) and stack.runs(WATCHDOG):
+                print(f"{error}: {LEFT}", file=sys.stderr, flush=True)
+                while not stopped and stack.runs(WATCHDOG):
+                    executor.spin_once(timeout_sec=POLL)
+            raise
         finally:
             display.close()
 
@@ -122,8 +132,8 @@ def _programs(config: UpConfig) -> list[Program]:
     server = {**common, **clock, "autostart": "true"}
     server |= {"initial_objective": config.objective} if config.objective else {}
     programs = [
-        _node("policy_server", "pgx_policy_server.server_node:main", params, server),
-        _node("watchdog", "pgx_policy_server.watchdog_node:main", params, {**common, **clock}),
+        _node(SERVER, "pgx_policy_server.server_node:main", params, server),
+        _node(WATCHDOG, "pgx_policy_server.watchdog_node:main", params, {**common, **clock}),
     ]
     if config.sim:
         sim = {**common, "viewer": str(config.viewer).lower()}

@@ -207,6 +207,7 @@ class Session:
         self._last_ros, self._last_start = -math.inf, math.inf
         self._tick, self._reason = None, ""
         self._ticks = self._refused_ticks = 0
+        self._commanded = 0  # ticks in a row
 
     def _beat(self, now: Instant, missed: int) -> None:
         """One control tick."""
@@ -215,13 +216,15 @@ class Session:
         # Both, as the watchdog counts: a simulator's clock may jump, or a message of it be lost.
         stood = min(missed * self._period if self._simulated else math.inf, start - self._last_start)
         if stood >= self._patience:
-            self._controller.stalled(stood)
+            self._controller.stalled(stood, now)
         self._last_start = start
         tick = self._controller.tick(now)
         # It stood still in here: the watchdog has taken over. A simulator loses no tick to a slow machine.
         late = not self._simulated and time.monotonic() - start >= self._patience
-        if tick.command is not None and not late:
+        commanding = tick.command is not None and not late
+        if commanding:
             self._output.publish(tick.command)
+        self._beat_heart(commanding)
         self._timing.add(start, time.monotonic(), missed)
         self._note(tick, now)
 
@@ -241,11 +244,18 @@ class Session:
                 self._heartbeat.publish(self._alive)
             time.sleep(1.0 / contract.control_rate)
 
+    def _beat_heart(self, commanding: bool) -> None:
+        """Only a server that commands is alive to the watchdog, which else leaves a robot that nobody commands."""
+        if not commanding:
+            self._commanded = 0
+            return
+        if self._commanded % self._ticks_per_heartbeat == 0:
+            self._heartbeat.publish(self._alive)
+        self._commanded += 1
+
     def _note(self, tick: Tick, now: Instant) -> None:
         self._tick = tick
         self._refused_ticks += bool(tick.refusal)
-        if self._ticks % self._ticks_per_heartbeat == 0:
-            self._heartbeat.publish(self._alive)
         self._ticks += 1
         for event in tick.events:
             self._reports.event(event, now)

@@ -40,7 +40,7 @@ class Watchdog:
         return self._heard is not None
 
     def heartbeat(self, active: bool, now: Instant) -> None:
-        """The server says that it commands the robot, or that it stops doing so in order."""
+        """The server says that it has commanded the robot just now, or that it stops doing so in order."""
         self._heard = now if active else None
         self.intervening = False
 

@@ -1,0 +1,133 @@
+"""The law: whatever a test does, every command that is published is finite, and changes no faster than the joints may.
+
+A node with a ROS context of its own hears all topics that carry commands, in every namespace, beside the tests.
+"""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import rclpy
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.qos import QoSProfile, ReliabilityPolicy
+from rclpy.signals import SignalHandlerOptions
+from sensor_msgs.msg import JointState
+from std_msgs.msg import Float64MultiArray
+from trajectory_msgs.msg import JointTrajectory
+
+from pgx_core.contract import PolicyContract
+
+NODE = "law"
+KINDS = {"/commands": Float64MultiArray, "/joint_trajectory": JointTrajectory, "/joint_commands": JointState}
+USUAL = "/forward_position_controller/commands"  # heard from the start; others soon after they are there
+SURVEY = 0.1  # s between two looks for other topics
+STILL = 0.1  # s, less than the shortest silence that is a fault: a publisher that kept it may find the robot elsewhere
+OWN = ("recorder", "witness", NODE)  # the tests' nodes, which command as they like
+
+
+@dataclass(frozen=True)
+class Sent:
+    """One command as it was sent."""
+
+    stamp: float  # s, by the sender
+    sender: bytes
+    number: int  # of the sender's, from 1 on
+    values: np.ndarray
+
+
+class Law:
+    """Hears from `open` to `close`, and judges by the contract that it was given last."""
+
+    def __init__(self, contract: PolicyContract) -> None:
+        self.judged = 0  # commands so far
+        self._heard: dict[str, list[Sent]] = defaultdict(list)
+        self._numbers: dict[bytes, int] = {}  # of each sender's last command
+        self._names: dict[bytes, str] = {}  # of the senders' nodes
+        self._stopping = threading.Event()
+        self.hold(contract)
+
+    def open(self) -> None:
+        """Begin to hear."""
+        self._context = rclpy.Context()
+        rclpy.init(context=self._context, signal_handler_options=SignalHandlerOptions.NO)
+        self._node = rclpy.create_node(NODE, context=self._context)
+        self._listen(USUAL, Float64MultiArray)
+        self._node.create_timer(SURVEY, self._survey)
+        self._thread = threading.Thread(target=self._spin)
+        self._thread.start()
+
+    def close(self) -> None:
+        """End."""
+        self._stopping.set()
+        self._thread.join()
+        self._node.destroy_node()
+        rclpy.shutdown(context=self._context)
+
+    def hold(self, contract: PolicyContract) -> None:
+        """From now on commands are of this robot."""
+        (limit,) = {joint.velocity_limit for joint in contract.joints}  # of all the same: their order says nothing
+        self.contract, self._limit = contract, limit / contract.control_rate
+
+    def check(self) -> None:
+        """Judge what was heard since the last time."""
+        for topic, heard in self._heard.items():
+            count = len(heard)  # more may come meanwhile
+            sent = sorted(heard[:count], key=lambda one: one.stamp)
+            heard[:count] = sent[-1:]  # the next one follows it
+            for before, one in itertools.pairwise(sent):
+                self._judge(topic, before, one)
+
+    def _judge(self, topic: str, before: Sent, one: Sent) -> None:
+        self.judged += 1
+        self._numbers[before.sender] = before.number
+        missed = max(0, one.number - self._numbers.get(one.sender, 0) - 1)  # they were sent, and not heard
+        ticks = 1.0 + missed
+        if one.sender != before.sender or one.stamp - before.stamp > STILL:
+            ticks = missed + max(1.0, round((one.stamp - before.stamp) * self.contract.control_rate))
+        assert np.isfinite(one.values).all(), f"{topic}: NaN or infinity was published"
+        jump = np.abs(one.values - before.values).max()
+        assert jump <= ticks * self._limit + 1e-6, f"{topic}: a command moved by {jump:.3f} in {ticks:g} ticks"
+
+    def _listen(self, topic: str, kind: type) -> None:
+        heard = self._heard[topic]
+
+        def hear(message: Any, info: dict[str, Any]) -> None:
+            sender = info["publisher_gid"]["data"]
+            if sender not in self._names:
+                self._names[sender] = self._name(topic, sender)
+            if self._names[sender] not in OWN:
+                stamp, number = 1e-9 * info["source_timestamp"], info["publication_sequence_number"]
+                heard.append(Sent(stamp, sender, number, _values(message)))
+
+        qos = QoSProfile(depth=1000, reliability=ReliabilityPolicy.RELIABLE)
+        self._node.create_subscription(kind, topic, hear, qos)
+
+    def _name(self, topic: str, sender: bytes) -> str:
+        publishers = self._node.get_publishers_info_by_topic(topic)
+        return next((info.node_name for info in publishers if bytes(info.endpoint_gid) == sender), "")
+
+    def _survey(self) -> None:
+        known = {subscription.topic_name for subscription in self._node.subscriptions}
+        for topic, _ in self._node.get_topic_names_and_types():
+            kind = next((kind for end, kind in KINDS.items() if topic.endswith(end)), None)
+            if kind is not None and topic not in known:
+                self._listen(topic, kind)
+
+    def _spin(self) -> None:
+        executor = SingleThreadedExecutor(context=self._context)  # the one that tells who sent a message, and when
+        executor.add_node(self._node)
+        while not self._stopping.is_set():
+            executor.spin_once(timeout_sec=0.05)
+        executor.shutdown()
+
+
+def _values(message: Float64MultiArray | JointTrajectory | JointState) -> np.ndarray:
+    """Of a robot that is commanded positions."""
+    if isinstance(message, Float64MultiArray):
+        return np.array(message.data)
+    return np.array(message.position if isinstance(message, JointState) else message.points[-1].positions)

@@ -1,0 +1,90 @@
+"""The law itself: what it hears, and what it does not let pass."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from sensor_msgs.msg import JointState
+from std_msgs.msg import Float64MultiArray
+from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
+
+from pgx_core.serving.manifest import BundleManifest
+
+from .law import Law
+from .processes import wait_until
+
+FORWARD, JOINTS, TRAJECTORY = "/odd/commands", "/left/joint_commands", "/any/joint_trajectory"
+
+
+@pytest.fixture
+def judge(manifest: BundleManifest) -> Iterator[Law]:
+    """A law of this file's own: the other one would see its sinners too."""
+    law = Law(manifest.contract)
+    law.open()
+    yield law
+    law.close()
+
+
+@pytest.fixture
+def publish(law: Law, judge: Law) -> Iterator[Any]:
+    """Publish commands of one number for all joints, as a robot's server would."""
+    import rclpy
+
+    context = rclpy.Context()
+    rclpy.init(context=context)
+    node = rclpy.create_node("policy_server", context=context)
+    publishers = {
+        topic: node.create_publisher(kind, topic, 10)
+        for topic, kind in ((FORWARD, Float64MultiArray), (JOINTS, JointState), (TRAJECTORY, JointTrajectory))
+    }
+
+    def say(topic: str, *numbers: float) -> None:
+        publisher = publishers[topic]
+        wait_until(lambda: publisher.get_subscription_count() >= 2, 10.0, "both to listen")
+        counts = [len(each._heard[topic]) for each in (judge, law)]
+        for number in numbers:
+            values = [number] * len(judge.contract.joints)
+            if topic == FORWARD:
+                publisher.publish(Float64MultiArray(data=values))
+            elif topic == JOINTS:
+                publisher.publish(JointState(position=values))
+            else:
+                publisher.publish(JointTrajectory(points=[JointTrajectoryPoint(positions=values)]))
+        for each, count in zip((judge, law), counts, strict=True):
+            wait_until(lambda each=each, count=count: len(each._heard[topic]) >= count + len(numbers), 10.0, "commands")
+        law._heard[topic].clear()
+
+    yield say
+    node.destroy_node()
+    rclpy.shutdown(context=context)
+
+
+@pytest.mark.parametrize("topic", [FORWARD, JOINTS, TRAJECTORY])
+def test_every_kind_of_command_is_judged_in_any_namespace(judge: Law, publish, topic: str) -> None:
+    step = judge.contract.joints[0].velocity_limit / judge.contract.control_rate
+    publish(topic, 0.0, step, 0.0, -step)
+    judge.check()
+    assert judge.judged == 3
+    publish(topic, 0.01)
+    with pytest.raises(AssertionError, match=r"a command moved by 0\.81"):
+        judge.check()
+
+
+def test_a_jump_is_one_however_long_the_next_command_took(judge: Law, publish) -> None:
+    step = judge.contract.joints[0].velocity_limit / judge.contract.control_rate
+    publish(FORWARD, 0.0)
+    time.sleep(0.08)  # two ticks, and less than a silence
+    publish(FORWARD, 1.1 * step)
+    with pytest.raises(AssertionError, match="in 1 ticks"):
+        judge.check()
+
+
+@pytest.mark.parametrize("number", [math.nan, math.inf])
+def test_no_number_is_none(judge: Law, publish, number: float) -> None:
+    publish(FORWARD, 0.0, number)
+    with pytest.raises(AssertionError, match="NaN or infinity"):
+        judge.check()
