@@ -21,7 +21,7 @@ IMU_TERMS = ("projected_gravity", "angular_velocity")
 ODOMETRY_TERMS = ("linear_velocity",)
 
 
-Values = Mapping[str, np.ndarray]  # by field of `Inputs`, or by the name of a sensor
+Values = Mapping[str, np.ndarray]  # by field of `Inputs`, or by "sensor:NAME"
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,7 @@ class InputGate:
         if source not in self._limits:
             known = ", ".join(name.removeprefix(SENSOR_PREFIX) for name in self._limits if _is_sensor(name))
             return f"unknown sensor '{name}'; known: {known or 'none'}"
-        return self._take(source, stamp, now, lambda: {name: _vector(values, self._sizes[source], name)})
+        return self._take(source, stamp, now, lambda: {source: _vector(values, self._sizes[source], name)})
 
     def forget(self, before: float = -math.inf) -> None:
         """Drop every sample, and refuse what is stamped before that time, s on the ROS clock."""
@@ -125,7 +125,7 @@ class InputGate:
             orientation=values.pop("orientation", None),
             angular_velocity=values.pop("angular_velocity", None),
             linear_velocity=values.pop("linear_velocity", None),
-            sensors=values,
+            sensors={source.removeprefix(SENSOR_PREFIX): value for source, value in values.items()},
         )
 
     def ages(self, now: Instant) -> dict[str, float]:

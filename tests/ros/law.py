@@ -46,7 +46,7 @@ class Law:
     def __init__(self, contract: PolicyContract) -> None:
         self.judged = 0  # commands so far
         self._heard: dict[str, list[Sent]] = defaultdict(list)
-        self._numbers: dict[bytes, int] = {}  # of each sender's last command
+        self._last: dict[bytes, Sent] = {}  # of each sender
         self._names: dict[bytes, str] = {}  # of the senders' nodes
         self._stopping = threading.Event()
         self.hold(contract)
@@ -84,12 +84,18 @@ class Law:
 
     def _judge(self, topic: str, before: Sent, one: Sent) -> None:
         self.judged += 1
-        self._numbers[before.sender] = before.number
-        missed = max(0, one.number - self._numbers.get(one.sender, 0) - 1)  # they were sent, and not heard
-        ticks = 1.0 + missed
-        if one.sender != before.sender or one.stamp - before.stamp > STILL:
-            ticks = missed + max(1.0, round((one.stamp - before.stamp) * self.contract.control_rate))
+        self._last[before.sender] = before
+        own = self._last.get(one.sender)
         assert np.isfinite(one.values).all(), f"{topic}: NaN or infinity was published"
+        ticks = 1.0 + max(0, one.number - (own.number if own else 0) - 1)  # some were sent, and not heard
+        if own is None or one.stamp - own.stamp > STILL:  # the robot may be elsewhere: as far as the time allows
+            ticks += max(0.0, round((one.stamp - before.stamp) * self.contract.control_rate) - 1.0)
+        elif own is not before:  # two at once, as one hands over: the other may be a tick away from its own, too
+            self._require(topic, own, one, ticks)
+            ticks += 1.0
+        self._require(topic, before, one, ticks)
+
+    def _require(self, topic: str, before: Sent, one: Sent, ticks: float) -> None:
         jump = np.abs(one.values - before.values).max()
         assert jump <= ticks * self._limit + 1e-6, f"{topic}: a command moved by {jump:.3f} in {ticks:g} ticks"
 

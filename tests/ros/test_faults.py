@@ -188,7 +188,7 @@ def test_a_flood_of_objectives_is_outlived(system: System) -> None:
         time.sleep(max(0.0, began + 1e-3 * k - time.monotonic()))
         system.wish.publish(String(data=wish))
     ended, passed = time.monotonic(), system.clock - clock
-    assert ended - began < 2.0 + SCHEDULING, "it was a flood"
+    assert ended - began < 2.0 + 3.0 * SCHEDULING, "it was a flood"
     last = system.event(mark, kind="switch", target="sprint")
     assert last.arrival - ended < DEFAULTS["dwell_s"] + 2 * TICK + SCHEDULING
     commands = sum(h.arrival <= ended for h in system.commands[counted:])  # sent, even if heard later

@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Float64MultiArray
@@ -14,7 +16,7 @@ from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
 from pgx_core.serving.manifest import BundleManifest
 
-from .law import Law
+from .law import Law, Sent
 from .processes import wait_until
 
 FORWARD, JOINTS, TRAJECTORY = "/odd/commands", "/left/joint_commands", "/any/joint_trajectory"
@@ -79,6 +81,21 @@ def test_a_jump_is_one_however_long_the_next_command_took(judge: Law, publish) -
     publish(FORWARD, 0.0)
     time.sleep(0.08)  # two ticks, and less than a silence
     publish(FORWARD, 1.1 * step)
+    with pytest.raises(AssertionError, match="in 1 ticks"):
+        judge.check()
+
+
+def test_one_that_hands_over_may_be_a_tick_away_and_no_more(judge: Law) -> None:
+    step = judge.contract.joints[0].velocity_limit / judge.contract.control_rate
+    sent = [(b"a", 1, 0.0), (b"b", 1, -0.5), (b"a", 2, 0.5), (b"b", 2, -0.5), (b"a", 3, 1.5)]
+    heard = [Sent(0.01 * k, sender, n, np.full(6, ticks * step)) for k, (sender, n, ticks) in enumerate(sent)]
+    judge._heard["/x/commands"] = heard.copy()
+    judge.check()
+    far = Sent(0.05, b"b", 3, np.full(6, -1.4 * step))  # near to its own last one
+    judge._heard["/x/commands"].append(far)
+    with pytest.raises(AssertionError, match="in 2 ticks"):
+        judge.check()
+    judge._heard["/x/commands"] = [*heard, replace(far, values=np.full(6, 0.6 * step))]  # near to the other's
     with pytest.raises(AssertionError, match="in 1 ticks"):
         judge.check()
 

@@ -6,6 +6,7 @@ import math
 import signal
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -231,6 +232,36 @@ def test_nan_frozen_shuffle_and_missing_say_what_they_should(
     assert len(set(last)) == 1
     inject("clear")
     next_one(lambda m: stamp_of(m) > last[0] and list(m.name) == names)
+
+
+ONE_SENSOR = """
+<mujoco><worldbody><body name="trunk" pos="0 0 1"><freejoint/><geom size=".1"/><site name="imu"/>
+  <body pos=".1 0 0"><joint name="arm" axis="0 1 0"/><geom size=".05" pos=".2 0 0"/></body></body></worldbody>
+<actuator><motor joint="arm"/></actuator><sensor>{}</sensor></mujoco>
+"""
+
+
+@pytest.mark.parametrize(
+    ("sensor", "topic", "measured"),
+    [
+        ('<framequat name="orientation" objtype="site" objname="imu"/>', "/imu/data", "orientation"),
+        ('<gyro name="angular_velocity" site="imu"/>', "/imu/data", "angular_velocity"),
+        ('<velocimeter name="linear_velocity" site="imu"/>', "/odom", ""),
+    ],
+)
+def test_a_robot_says_what_it_measures_and_that_it_measures_no_more(
+    listener: Recorder, start: Callable[..., Process], tmp_path: Path, sensor: str, topic: str, measured: str
+) -> None:
+    mjcf = tmp_path / "robot.xml"
+    mjcf.write_text(ONE_SENSOR.format(sensor))
+    listener.listen(STAMPED[topic], topic)
+    start("pgx_sim", "sim", mjcf=str(mjcf))
+    message = listener.wait_for(topic, lambda m: True, 20.0).message
+    if measured:
+        for field in ("orientation", "angular_velocity", "linear_acceleration"):
+            assert (getattr(message, f"{field}_covariance")[0] == -1.0) == (field != measured)
+    else:
+        listener.wait_for(topic, lambda m: m.twist.twist.linear.z < -0.01)  # it falls
 
 
 def test_a_push_moves_the_base(listener: Recorder, inject: Callable[..., Any]) -> None:

@@ -152,6 +152,22 @@ def test_the_sensor_rate_is_the_nearest_possible(rate: float, period: float) -> 
     assert runner(sensor_rate=rate).frame_period == pytest.approx(period)
 
 
+def test_what_is_over_at_once_is_not_in_force() -> None:
+    robot = SimulatedRobot(World(mujoco.MjModel.from_xml_string(FREE_BODY), ["arm"]), RobotConfig())
+    for fault in (Fault("push", "x", 1.0), Fault("clock_back", value=0.01), Fault("drop", "imu")):
+        assert robot.inject(fault, 0.0) == ""
+    assert robot.inject(Fault("push", "sideways", 1.0), 0.0)
+    assert [fault.kind for fault in robot.report(0.0).faults] == ["drop"]
+
+
+def test_a_sensor_of_the_base_is_said_by_its_name_too_where_the_policy_reads_it() -> None:
+    model = mujoco.MjModel.from_xml_string(FREE_BODY)
+    robot = SimulatedRobot(World(model, ["arm"], observed=["orientation"]), RobotConfig())
+    readings = {reading.topic: reading.values for reading in robot.advance(0.0)}
+    np.testing.assert_array_equal(readings["orientation"]["data"], readings["imu"]["orientation"])
+    assert SimulatedRobot(World(model, ["arm"]), RobotConfig()).sensors == ()
+
+
 @pytest.mark.parametrize("axis", ["x", "y", "z"])
 def test_a_push_changes_the_base_velocity_by_just_that(axis: str) -> None:
     world = World(mujoco.MjModel.from_xml_string(FREE_BODY), ["arm"])

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from rclpy.qos import QoSProfile
 
 from .processes import Process, shares_memory, wait_until
 from .puppet import Puppet
@@ -136,6 +137,19 @@ def test_a_recording_opens_with_public_tools(up: Callable[..., Process], tmp_pat
     assert len(commands) > 50 and {len(command) for command in commands} == {6}
 
 
+def test_a_topic_of_a_type_that_is_unknown_here_does_not_end_a_recording(listener: Recorder, tmp_path: Path) -> None:
+    """The robot would be stopped with it. An action's feedback is such a topic."""
+    pytest.importorskip("mcap", reason="needs mcap-ros2-support")
+    from pgx_bringup.record import Recorder as Bag
+
+    bag = Bag(tmp_path / "run.mcap")
+    for kind in ("control_msgs/action/FollowJointTrajectory_FeedbackMessage", "std_msgs/msg/Nothing", "odd"):
+        bag._open("/arm/_action/feedback", kind, [QoSProfile(depth=1)])
+    assert "/arm/_action/feedback" not in {subscription.topic_name for subscription in bag.node.subscriptions}
+    bag.close(True)
+    bag.node.destroy_node()
+
+
 def test_it_ends_by_itself_after_the_given_seconds(up: Callable[..., Process]) -> None:
     process = up("--seconds", 0.5)
     assert process.popen.wait(30.0) == 0, process.log
@@ -154,6 +168,7 @@ def test_the_demo_draws_what_the_topics_said(bundle_copy: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
+        (("--seconds", "-5"), "seconds: expected 0 or more, got -5"),
         (("--objective", "fly"), "unknown objective 'fly'"),
         (("--params", "nowhere.yaml"), "params: 'nowhere.yaml' does not exist"),
         (("--record", "nowhere/run.mcap"), "does not exist"),
@@ -175,6 +190,7 @@ def test_without_a_server_an_objective_is_refused_in_one_line() -> None:
     [
         (("objective",), "either the name of an objective or --command"),
         (("objective", "walk", "--command", "velocity=1"), "either the name of an objective or --command"),
+        (("objective", "walk", "--server", "policy-server"), "--server: expected the name of a node: .*policy-server"),
         (("objective", "--command", "velocity=fast"), "expected NAME=NUMBER such as velocity=1.5, got 'velocity=fast'"),
     ],
 )

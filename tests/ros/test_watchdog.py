@@ -206,6 +206,13 @@ def test_only_a_robot_that_is_watched_is_activated(start_sim, start_server, star
     server.wait_for("INACTIVE -> HOLD")
 
 
+def test_a_name_that_is_none_is_one_line(start_watchdog) -> None:
+    watchdog = start_watchdog(controller="forward-controller")
+    assert watchdog.popen.wait(20.0) == 1
+    (line,) = watchdog.log.splitlines()
+    assert "forward-controller" in line
+
+
 def test_a_lost_terminal_ends_the_server_and_leaves_the_robot_to_the_watchdog(
     start_sim, start_server, start_watchdog, recorder: Recorder
 ) -> None:

@@ -185,6 +185,18 @@ def test_each_input_has_its_own_limit_and_the_first_fault_is_told(gate):
     np.testing.assert_array_equal(inputs.sensors["touch"], [7, 8])
 
 
+@pytest.mark.parametrize("name", ["positions", "orientation"])
+def test_a_sensor_may_have_the_name_of_another_reading(contents, name):
+    terms = (*contents.contract.observation, ObservationTerm(f"sensor:{name}", 3))
+    gate = InputGate(replace(contents.contract, observation=terms), CONFIG)
+    fill(gate)
+    assert gate.sensor(name, [7.0, 8.0, 9.0], NOW.ros, NOW) == ""
+    inputs = gate.read(NOW)
+    np.testing.assert_array_equal(inputs.sensors[name], [7.0, 8.0, 9.0])
+    np.testing.assert_array_equal(inputs.positions, [1.0, 2.0, 3.0])
+    assert inputs.orientation.shape == (4,)
+
+
 def test_a_fault_tells_why_the_last_message_was_refused(gate):
     assert gate.read(NOW).fault == "joint_states: nothing has come yet"
     gate.joint_state(["joint_0"], [0.0], [0.0], NOW.ros, NOW)

@@ -7,7 +7,7 @@ NAME = "pgx_core"  # its sources are the repository's, through a link
 setup(
     name=NAME,
     version="0.1.0",
-    packages=[NAME, f"{NAME}.serving", f"{NAME}.commands"],
+    packages=[NAME, f"{NAME}.serving", f"{NAME}.commands", f"{NAME}.doctor"],
     data_files=[
         ("share/ament_index/resource_index/packages", [f"resource/{NAME}"]),
         (f"share/{NAME}", ["package.xml"]),

@@ -10,6 +10,7 @@ from typing import Any
 import rclpy
 from pgx_policy_server.reports import LATCHED, TYPED
 from pgx_policy_server.spinning import QuickestExecutor
+from rclpy.exceptions import NameValidationException
 from rclpy.node import Node
 from std_msgs.msg import String
 
@@ -98,6 +99,8 @@ def _spinning() -> Iterator[tuple[Node, Callable[[Callable[[], bool], float], bo
 
     try:
         yield node, until
+    except NameValidationException as error:
+        raise ConfigError(f"--server: expected the name of a node: {' '.join(str(error).split())}") from error
     finally:
         executor.shutdown()
         node.destroy_node()

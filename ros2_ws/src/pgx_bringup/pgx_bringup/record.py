@@ -42,7 +42,7 @@ class Recorder:
         except ImportError as error:
             raise ConfigError("recording needs the package mcap: pip install mcap-ros2-support") from error
         self.node = Node("recorder")
-        self._channels: dict[str, int] = {}
+        self._known = set(OMITTED)  # topics that were looked at
         self._stream = file.open("wb")
         self._writer = Writer(self._stream)
         self._writer.start(profile="ros2", library="pgx")
@@ -60,14 +60,20 @@ class Recorder:
     def _look(self) -> None:
         for topic, types in self.node.get_topic_names_and_types():
             offers = [info.qos_profile for info in self.node.get_publishers_info_by_topic(topic)]
-            if offers and topic not in self._channels and topic not in OMITTED:
+            if offers and topic not in self._known:
+                self._known.add(topic)
                 self._open(topic, types[0], offers)
 
     def _open(self, topic: str, kind: str, offers: Sequence[QoSProfile]) -> None:
-        schema = self._writer.register_schema(kind, "ros2msg", full_definition(kind).encode())
-        self._channels[topic] = self._writer.register_channel(topic, "cdr", schema)
-        take = partial(self._take, self._channels[topic])
-        self.node.create_subscription(_message_type(kind), topic, take, _weakest(offers), raw=True)
+        try:
+            text, message_type = full_definition(kind), _message_type(kind)
+        except (ImportError, AttributeError, ValueError, OSError) as error:
+            # The robot must not be stopped for want of a recording.
+            self.node.get_logger().warning(f"{topic} is not recorded: its type {kind} is not known here ({error})")
+            return
+        schema = self._writer.register_schema(kind, "ros2msg", text.encode())
+        take = partial(self._take, self._writer.register_channel(topic, "cdr", schema))
+        self.node.create_subscription(message_type, topic, take, _weakest(offers), raw=True)
 
     def _take(self, channel: int, message: bytes) -> None:
         now = time.time_ns()

@@ -20,7 +20,7 @@ from rclpy.signals import SignalHandlerOptions
 from pgx_bringup.monitor import Display, Monitor
 from pgx_bringup.processes import Program, Stack
 from pgx_bringup.share import share
-from pgx_core.errors import ConfigError, RunError
+from pgx_core.errors import ConfigError, RunError, require
 from pgx_core.serving import load_bundle
 from pgx_core.serving.checks import find_objective
 
@@ -116,6 +116,7 @@ def require_alive(stack: Stack) -> None:
 
 
 def _check(config: UpConfig) -> None:
+    require(config.seconds >= 0.0, "seconds", "0 or more", config.seconds)
     manifest = load_bundle(config.bundle).manifest
     if config.objective:
         find_objective(manifest, config.objective)

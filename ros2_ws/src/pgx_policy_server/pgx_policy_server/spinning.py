@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 import rclpy
+from rclpy.exceptions import NameValidationException
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
@@ -52,8 +53,8 @@ def run(make: Callable[[], Served], outlives_terminal: bool = False) -> None:
     rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
     try:
         served = make()
-    except PgxError as error:
-        sys.exit(f"{error}")
+    except (PgxError, NameValidationException) as error:  # a parameter's, and the name of a topic made of one
+        sys.exit(" ".join(str(error).split()))
     executor = QuickestExecutor()
     executor.add_node(served.node)
     orderly = False

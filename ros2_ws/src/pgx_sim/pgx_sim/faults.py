@@ -52,12 +52,14 @@ class Faults:
         self._late: list[tuple[float, Reading]] = []  # and when it is due
 
     def add(self, fault: Fault, now: float) -> None:
-        """Put one in force; a second one of the same kind on the same target replaces it.
+        """Put one in force, unless it is over at once; a second one of a kind on the same target replaces the first.
 
         Raises:
             ConfigError: it makes no sense for this robot.
         """
         self._check(fault)
+        if fault.kind in AT_ONCE:
+            return
         self._active = [item for item in self._active if (item[0].kind, item[0].target) != (fault.kind, fault.target)]
         self._active.append((fault, now + fault.duration if fault.duration > 0.0 else math.inf))
 

@@ -66,21 +66,22 @@ class Publishers:
     def _write_imu(self, reading: Reading) -> Imu:
         message, values = self._imu, reading.values
         _stamp(message.header.stamp, reading.stamp)
-        _write_quaternion(message.orientation, values["orientation"])
-        _write_vector(message.angular_velocity, values["angular_velocity"])
-        if "linear_acceleration" in values:
-            _write_vector(message.linear_acceleration, values["linear_acceleration"])
-        else:
-            message.linear_acceleration_covariance[0] = UNKNOWN
+        for field, write in IMU_FIELDS.items():
+            if field in values:
+                write(getattr(message, field), values[field])
+            else:
+                getattr(message, f"{field}_covariance")[0] = UNKNOWN
         return message
 
     def _write_odom(self, reading: Reading) -> Odometry:
         message, values = self._odom, reading.values
         _stamp(message.header.stamp, reading.stamp)
         _write_vector(message.pose.pose.position, values["position"])
-        _write_quaternion(message.pose.pose.orientation, values["orientation"])
         _write_vector(message.twist.twist.linear, values["linear_velocity"])
-        _write_vector(message.twist.twist.angular, values["angular_velocity"])
+        if "orientation" in values:
+            _write_quaternion(message.pose.pose.orientation, values["orientation"])
+        if "angular_velocity" in values:
+            _write_vector(message.twist.twist.angular, values["angular_velocity"])
         return message
 
     def _write_data(self, reading: Reading) -> Float64MultiArray:
@@ -108,3 +109,10 @@ def _write_vector(field: Vector3, values: np.ndarray) -> None:
 
 def _write_quaternion(field: Quaternion, wxyz: np.ndarray) -> None:
     field.w, field.x, field.y, field.z = wxyz.tolist()
+
+
+IMU_FIELDS: dict[str, Callable[..., None]] = {
+    "orientation": _write_quaternion,
+    "angular_velocity": _write_vector,
+    "linear_acceleration": _write_vector,
+}

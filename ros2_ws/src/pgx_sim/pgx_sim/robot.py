@@ -61,9 +61,9 @@ class SimulatedRobot:
         self._timeout = config.command_timeout_s
         self._steps = _steps_per_frame(world, config.sensor_rate)
         self.frame_period = self._steps * world.timestep  # s of simulated time
-        self.sensors = tuple(name for name in world.sensor_names if name not in BASE_SENSORS)
-        self.has_imu = {"orientation", "angular_velocity"} <= set(world.sensor_names)
-        self.has_odom = self.has_imu and "linear_velocity" in world.sensor_names
+        self.sensors = tuple(name for name in world.sensor_names if name not in BASE_SENSORS or name in world.observed)
+        self.has_imu = not {"orientation", "angular_velocity"}.isdisjoint(world.sensor_names)
+        self.has_odom = "linear_velocity" in world.sensor_names
         topics = (JOINT_STATES, *[IMU] * self.has_imu, *[ODOM] * self.has_odom, CLOCK, *self.sensors)
         self._faults = Faults(topics, self.joints)
         self._lock = threading.Lock()  # the spinning thread commands and injects, another advances
@@ -174,12 +174,13 @@ class SimulatedRobot:
         named = felt.named
         joints = {"position": felt.positions, "velocity": felt.velocities, "effort": felt.efforts}
         readings = [Reading(JOINT_STATES, stamp, joints, self.joints)]
+        turned = {name: named[name] for name in ("orientation", "angular_velocity") if name in named}
         if self.has_imu:
-            imu = {name: named[name] for name in ("orientation", "angular_velocity", ACCELERATION) if name in named}
-            readings.append(Reading(IMU, stamp, imu))
+            accelerated = {ACCELERATION: named[ACCELERATION]} if ACCELERATION in named else {}
+            readings.append(Reading(IMU, stamp, turned | accelerated))
         if self.has_odom:
-            odom = {name: named[name] for name in ("orientation", "angular_velocity", "linear_velocity")}
-            readings.append(Reading(ODOM, stamp, {"position": felt.base_position, **odom}))
+            moved = {"position": felt.base_position, "linear_velocity": named["linear_velocity"]}
+            readings.append(Reading(ODOM, stamp, turned | moved))
         readings += [Reading(name, stamp, {"data": named[name]}) for name in self.sensors]
         return [*readings, Reading(CLOCK, stamp, {})]
 

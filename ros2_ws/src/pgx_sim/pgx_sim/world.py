@@ -9,6 +9,7 @@ from pathlib import Path
 import mujoco
 import numpy as np
 
+from pgx_core.contract import SENSOR_PREFIX
 from pgx_core.errors import BundleError, ConfigError
 from pgx_core.play import load_model, place
 from pgx_core.scene import Placement, draw_scene
@@ -40,14 +41,21 @@ class World:
         joints: the commanded ones, in the order of commands and readings.
         control_rate: of the policy, Hz; 0 where none is known.
         scene: where joints of what is not the robot stand at home.
+        observed: names of the sensors that the policy reads by their names.
     """
 
     def __init__(
-        self, model: mujoco.MjModel, joints: Sequence[str], control_rate: float = 0.0, scene: Placement | None = None
+        self,
+        model: mujoco.MjModel,
+        joints: Sequence[str],
+        control_rate: float = 0.0,
+        scene: Placement | None = None,
+        observed: Sequence[str] = (),
     ) -> None:
         self.model, self.data = model, mujoco.MjData(model)
         self.joints = tuple(joints)
         self.control_rate = control_rate
+        self.observed = tuple(observed)
         ids = [model.joint(name).id for name in joints]
         self._actuators = np.array([list(model.actuator_trnid[:, 0]).index(joint) for joint in ids])
         self._qpos, self._qvel = model.jnt_qposadr[ids], model.jnt_dofadr[ids]
@@ -182,7 +190,9 @@ def open_world(bundle_path: str, mjcf: str, objective: str = "") -> World:
         model = load_model(bundle, Path(mjcf) if mjcf else None)
         first = find_objective(bundle.manifest, objective) if objective else bundle.manifest.objectives[0]
         scene = draw_scene(first.scene, np.random.default_rng())
-        return World(model, [joint.name for joint in contract.joints], contract.control_rate, scene)
+        sources = [term.source for term in contract.observation]
+        observed = [source.removeprefix(SENSOR_PREFIX) for source in sources if source.startswith(SENSOR_PREFIX)]
+        return World(model, [joint.name for joint in contract.joints], contract.control_rate, scene, observed)
     if not mjcf:
         raise ConfigError("expected the parameter bundle_path (a bundle with its robot) or mjcf (a robot), got neither")
     try:
