@@ -10,6 +10,7 @@ import threading
 import traceback
 from collections import deque
 from collections.abc import Callable, Sequence
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from typing import Any
@@ -76,7 +77,13 @@ def _start_worker() -> tuple[Connection, SpawnProcess]:
     spawn = multiprocessing.get_context("spawn")  # a fork would share the threads' locks, but not the threads
     ours, theirs = spawn.Pipe()
     process = spawn.Process(target=_work, args=(theirs,))
-    process.start()
+    # A worker inherits the mask, and hears no Ctrl-C while it starts; the parent hears it right after.
+    resource_tracker.ensure_running()  # started by a worker's start, it would lift the mask
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        process.start()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
     theirs.close()  # the worker's alone now: our end tells when it is gone
     return ours, process
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import threading
@@ -128,6 +129,21 @@ def test_processes_that_are_killed_go_on_and_end_with_the_policies_of_one(alone,
     assert own <= run.costs()["groups"].seconds < own + 5.0, "what trained beside it is not its cost"
 
 
+def test_ctrl_c_is_one_line_even_while_processes_start(shared):
+    """A terminal sends it to all of them."""
+    command = [*PGX, *training(shared, "baselines", "--workers", "2")]
+    environment = os.environ | {"TQDM_DISABLE": "1", "PYTHONPATH": str(ROOT)}
+    process = subprocess.Popen(
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
+    )
+    wait_for(lambda: workers(process.pid), process)
+    os.killpg(process.pid, signal.SIGINT)
+    said = process.communicate(timeout=60)[0]
+    assert process.returncode == 130, said
+    (line,) = said.split("\n")[-2:-1]
+    assert "interrupted; what is finished is kept" in line and "Traceback" not in said
+
+
 def test_an_error_in_one_process_ends_the_others_and_is_told():
     began = time.monotonic()
     with pytest.raises(RunError, match="out of luck"):
@@ -151,9 +167,9 @@ def test_a_killed_process_is_one_line():
     assert time.monotonic() - began < 100, "it is noticed, and the other one ended"
 
 
-def workers() -> list[psutil.Process]:
-    """This process's own."""
-    return [one for one in psutil.Process().children() if "spawn_main" in str(one.cmdline())]
+def workers(parent: int | None = None) -> list[psutil.Process]:
+    """Of a process; of this one where none is given."""
+    return [one for one in psutil.Process(parent).children() if "spawn_main" in str(one.cmdline())]
 
 
 def test_a_process_killed_while_others_start_is_noticed():
