@@ -40,7 +40,7 @@ def short_name(reference: str) -> str:
 
 
 def fingerprint(reference: str, suite: AnySuite) -> str:
-    """Changes when the suite's file or its robot's MJCF changes: results of the old one must not be mixed in."""
+    """Changes when the suite's file or one of its robot's changes: results of the old one must not be mixed in."""
     files = [Path(reference.partition(":")[0])] if ".py" in reference else []
     digest = hashlib.sha256(reference.encode())
     for path in (*files, *suite.files):

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+import mujoco
 from jaxtyping import Bool, Float
 from torch import Tensor
 
@@ -155,8 +156,12 @@ class Suite:
 
     @property
     def files(self) -> tuple[Path, ...]:
-        """Files it is made of, beside its own."""
-        return (self.robot.mjcf,)
+        """Files it is made of, beside its own: the robot's MJCF, and what that includes or takes its meshes from."""
+        try:
+            named = mujoco.mju_getXMLDependencies(str(self.robot.mjcf))
+        except mujoco.FatalError:  # what is wrong with it is told where it is compiled
+            named = []
+        return (self.robot.mjcf, *sorted({Path(name) for name in named} - {self.robot.mjcf}))
 
 
 def check_names(suite: str, names: tuple[str, ...]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -111,6 +112,18 @@ def test_the_fingerprint_follows_the_file_and_the_robot(write, tmp_path):
     second = now()
     robot.write_text(robot.read_text().replace('mass="1"', 'mass="2"'))
     assert len({first, second, now()}) == 3
+
+
+def test_the_fingerprint_follows_what_the_mjcf_includes(write, tmp_path):
+    write(TINY.robot.mjcf.read_text(), "body.xml")
+    scene = write('<mujoco><include file="body.xml"/></mujoco>', "scene.xml")
+    suite = replace(TINY, robot=replace(TINY.robot, mjcf=scene))
+    before = fingerprint("mine", suite)
+    assert fingerprint("mine", suite) == before
+    write(TINY.robot.mjcf.read_text().replace('mass="1"', 'mass="2"'), "body.xml")
+    assert fingerprint("mine", suite) != before
+    scene.write_text("<mujoco><broken")
+    assert fingerprint("mine", suite) != before, "and it is no error here"
 
 
 def test_embedded_suites_of_one_robot_differ_in_their_fingerprint():
