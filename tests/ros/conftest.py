@@ -107,7 +107,12 @@ def start(tmp_path: Path) -> Iterator[Launcher]:
 @pytest.fixture(scope="session")
 def runner_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The planar runner with two small networks that keep it on its feet. Not to be written to."""
-    n = len(OBJECTIVES)
+    return write_runner(tmp_path_factory.mktemp("ros") / "runner", OBJECTIVES)
+
+
+def write_runner(folder: Path, objectives: dict[str, tuple[float, str]]) -> Path:
+    """A bundle of the runner."""
+    n = len(objectives)
     contract = compile_robot(RUNNER).contract
     groups = tuple(_group(name, contract, n, tilt) for name, tilt in (("calm", 0.05), ("quick", -0.05)))
     contents = BundleContents(
@@ -115,7 +120,7 @@ def runner_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
         contract=contract,
         objectives=tuple(
             ObjectiveContract(name, {"velocity": velocity}, group, score=0.5)
-            for name, (velocity, group) in OBJECTIVES.items()
+            for name, (velocity, group) in objectives.items()
         ),
         groups=groups,
         metrics={"steps": 1.0},
@@ -124,7 +129,7 @@ def runner_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
         rationale="For the tests.",
         robot_xml=standalone_mjcf(RUNNER)[0],
     )
-    return write_bundle(tmp_path_factory.mktemp("ros") / "runner", contents)
+    return write_bundle(folder, contents)
 
 
 def _group(name: str, contract: PolicyContract, n_objectives: int, bias: float) -> GroupPolicy:

@@ -31,6 +31,7 @@ from std_srvs.srv import SetBool
 from pgx_core.serving import Controller, Request, ServingConfig, load_bundle
 from pgx_core.serving.manifest import BundleManifest
 
+from .conftest import write_runner
 from .processes import Process, wait_until
 from .recorder import COMMANDS, Recorder
 
@@ -196,10 +197,11 @@ def test_every_setting_of_the_controller_is_a_parameter() -> None:
 
 
 def test_the_whole_cycle_and_a_hot_reload(
-    active: Process, rig: Rig, change, state, recorder, bundle_copy: Path
+    active: Process, rig: Rig, change, state, recorder, ask, tmp_path: Path
 ) -> None:
     rig.step(5)
-    assert not set_parameter(recorder, "bundle_path", str(bundle_copy)).successful, "not while active"
+    other = write_runner(tmp_path / "other", {"stand": (0.0, "calm"), "dash": (4.0, "quick")})
+    assert not set_parameter(recorder, "bundle_path", str(other)).successful, "not while active"
     assert change(DEACTIVATE)
     quiet = len(rig.commands)
     rig.step(5, commanded=False)
@@ -207,12 +209,16 @@ def test_the_whole_cycle_and_a_hot_reload(
     assert len(rig.commands) == quiet, "an inactive server commands nothing"
     assert change(CLEANUP)
     rig.disconnect()
-    assert set_parameter(recorder, "bundle_path", str(bundle_copy)).successful
+    assert set_parameter(recorder, "bundle_path", str(other)).successful
     assert change(CONFIGURE)
     rig.connect()
     assert change(ACTIVATE)
     rig.step(5)
     assert state() == "active"
+    listed = recorder.call(ListObjectives, "/policy_server/list_objectives", ListObjectives.Request()).objectives
+    assert list(listed) == ["stand", "dash"]
+    assert ask(name="dash").accepted and not ask(name="sprint").accepted
+    rig.step(5)
     assert active.stop() == 0
 
 
