@@ -20,13 +20,14 @@ class Puppet:
 
     def __init__(self, recorder: Recorder) -> None:
         self._recorder = recorder
-        self._kinds = {"/joint_states": JointState, "/imu/data": Imu, "/odom": Odometry}
+        self.kinds = {"/joint_states": JointState, "/imu/data": Imu, "/odom": Odometry}
         node = recorder.node
-        self._publishers = {topic: node.create_publisher(kind, topic, 10) for topic, kind in self._kinds.items()}
+        self._publishers = {topic: node.create_publisher(kind, topic, 10) for topic, kind in self.kinds.items()}
         joints = recorder.contract.joints
         self._names = [joint.name for joint in joints]
         self.positions = np.array([joint.default for joint in joints])
         self.mute: tuple[str, ...] = ()  # topics on which it says nothing
+        self.said: dict[str, float] = {}  # the last stamp of each topic, s
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._live)
         self._thread.start()
@@ -43,11 +44,12 @@ class Puppet:
             self._say()
 
     def _say(self) -> None:
-        for topic, kind in self._kinds.items():
+        for topic, kind in self.kinds.items():
             if topic in self.mute:
                 continue
-            message = kind()
-            message.header.stamp.sec, message.header.stamp.nanosec = divmod(time.time_ns(), 1_000_000_000)
+            message, now = kind(), time.time_ns()
+            self.said[topic] = 1e-9 * now
+            message.header.stamp.sec, message.header.stamp.nanosec = divmod(now, 1_000_000_000)
             if kind is JointState:
                 message.name, message.position = self._names, self.positions.tolist()
                 message.velocity = [0.0] * len(self._names)

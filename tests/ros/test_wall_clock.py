@@ -1,4 +1,4 @@
-"""A server that stands still for a while, on the machine's clock: the watchdog moves the robot, and keeps it."""
+"""Faults on the machine's clock, as on a real robot: the loop has a thread of its own beside that of the messages."""
 
 from __future__ import annotations
 
@@ -11,14 +11,19 @@ import pytest
 
 pytest.importorskip("pgx_msgs", reason="pgx_msgs is not built: it needs a C++ compiler")
 from pgx_msgs.msg import PolicyStatus
-from std_msgs.msg import String
+from pgx_policy_server.parameters import SERVER
+from std_msgs.msg import Bool, String
+
+from pgx_core.serving.modes import PAUSE
 
 from .processes import Process, wait_until
 from .puppet import Puppet
 from .recorder import COMMANDS, Recorder
+from .system import EVENTS, SCHEDULING, STATUS, seconds
 
-EVENTS, STATUS = "/policy_server/events", "/policy_server/status"
+DEFAULTS = {row.name: row.default for row in SERVER}
 BLIND = 1.0  # s without joint states after which a server does not know where they are
+AGE = 0.5  # s: of readings, more than a busy machine keeps them waiting
 SUNK = 1.0  # rad, more than a joint may move in a tick
 AGES = dict.fromkeys(("joint_state_age_s", "imu_age_s", "odometry_age_s"), 5.0)  # a busy machine makes no fault
 
@@ -82,3 +87,35 @@ def test_a_server_that_comes_back_without_sensors_leaves_the_robot_to_the_watchd
     assert "the server is back" not in watchdog.log
     puppet.mute = ()
     watchdog.wait_for("the server is back")
+
+
+def test_silent_inputs_and_the_stop_are_answered_in_time_on_the_machines_clock(
+    start_server: Callable[..., Process], start_watchdog: Callable[..., Process], recorder: Recorder, puppet: Puppet
+) -> None:
+    patience = {"timeout_s": 2.0 * SCHEDULING}
+    start_watchdog(joint_state_age_s=5.0, **patience)
+    server = start_server(autostart=True, initial_objective="walk", **dict.fromkeys(AGES, AGE), **patience)
+    server.wait_for("RAMP -> RUN", 30.0)
+    wish, stop = recorder.talk(String, "/policy_server/objective_name"), recorder.talk(Bool, "/policy_server/estop")
+    bad, period = DEFAULTS["bad_ticks"], 1.0 / recorder.contract.control_rate
+
+    for topic in puppet.kinds:
+        mark = len(recorder.heard[EVENTS])
+        puppet.mute = (topic,)
+        event = recorder.wait_for(EVENTS, lambda m: m.kind == "mode" and m.target == "DAMP", after=mark).message
+        late = seconds(event.header.stamp) - puppet.said[topic] - AGE
+        assert (bad - 2) * period <= late <= (bad + 1) * period + SCHEDULING, (topic, late, event.reason)
+        puppet.mute = ()
+        time.sleep(2.0 * PAUSE)  # a stream of requests would never end DAMP
+        wish.publish(String(data="run"))
+        recorder.wait_for(EVENTS, lambda m: m.kind == "mode" and m.target == "RUN", after=mark)
+
+    mark, began = len(recorder.heard[EVENTS]), time.monotonic()
+    for k in range(500):  # 1 kHz, and the stop in the midst of it
+        time.sleep(max(0.0, began + 1e-3 * k - time.monotonic()))
+        wish.publish(String(data=("walk", "fly", "run")[k % 3]))
+        if k == 250:
+            pressed = time.time()
+            stop.publish(Bool(data=True))
+    event = recorder.wait_for(EVENTS, lambda m: m.kind == "mode" and m.target == "ESTOP", after=mark).message
+    assert 0.0 < seconds(event.header.stamp) - pressed < 2.0 * period + SCHEDULING
