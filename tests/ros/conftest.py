@@ -33,6 +33,8 @@ from .processes import Launcher, Process
 ROOT = Path(__file__).parents[2]
 PROFILE = ROOT / "ros2_ws/src/pgx_sim/config/fastdds.xml"
 DOMAINS = range(1, 100)  # each is a network of its own; higher ones meet the ports of other programs
+TYPED = ("test_bag", "test_faults", "test_parity", "test_server", "test_switching", "test_wall_clock")
+HAS_TYPES = importlib.util.find_spec("pgx_msgs") is not None
 HAS_ROS = all(importlib.util.find_spec(package) for package in ("rclpy", "pgx_policy_server", "pgx_sim"))
 
 # objective: velocity (m/s), group
@@ -71,9 +73,18 @@ class _WithoutRos(pytest.Module):
         pytest.skip("no ROS 2 in this environment: `make ros` adds one", allow_module_level=True)
 
 
+class _WithoutTypes(pytest.Module):
+    def collect(self) -> list[pytest.Item]:
+        pytest.skip("pgx_msgs is not built: it needs a C++ compiler", allow_module_level=True)
+
+
 def pytest_pycollect_makemodule(module_path: Path, parent: pytest.Collector) -> pytest.Module | None:
     """Skip what cannot be imported, and say why."""
-    return None if HAS_ROS else _WithoutRos.from_parent(parent, path=module_path)
+    if not HAS_ROS:
+        return _WithoutRos.from_parent(parent, path=module_path)
+    if not HAS_TYPES and module_path.stem in TYPED:
+        return _WithoutTypes.from_parent(parent, path=module_path)
+    return None
 
 
 @pytest.fixture(scope="session")
@@ -206,7 +217,7 @@ def recorder(start: Launcher, listener: Any) -> Any:
     from .recorder import COMMANDS
 
     listener.listen(Float64MultiArray, COMMANDS, reliable=True)
-    if importlib.util.find_spec("pgx_msgs"):
+    if HAS_TYPES:
         from pgx_msgs.msg import SwitchEvent
 
         listener.listen(SwitchEvent, "/policy_server/events", reliable=True)

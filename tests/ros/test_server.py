@@ -19,6 +19,8 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from geometry_msgs.msg import Twist
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState, GetState
+from pgx_msgs.msg import ObjectiveCommand
+from pgx_msgs.srv import ListObjectives, SetObjective
 from pgx_policy_server.claim import Claim
 from pgx_policy_server.parameters import SERVER
 from pgx_policy_server.server_node import without_ages
@@ -34,12 +36,7 @@ from pgx_core.serving.manifest import BundleManifest
 from .conftest import write_runner
 from .processes import Process, wait_until
 from .recorder import COMMANDS, Recorder
-
-pgx_msgs = pytest.importorskip("pgx_msgs", reason="pgx_msgs is not built: it needs a C++ compiler")
-from pgx_msgs.msg import ObjectiveCommand  # noqa: E402
-from pgx_msgs.srv import ListObjectives, SetObjective  # noqa: E402
-
-from .rig import ACTIVE_POLICY, STATUS, Rig  # noqa: E402
+from .rig import ACTIVE_POLICY, STATUS, Rig
 
 EVENTS = "/policy_server/events"
 BEST_EFFORT = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)

@@ -12,8 +12,6 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
-
-pytest.importorskip("pgx_msgs", reason="pgx_msgs is not built: it needs a C++ compiler")
 from std_msgs.msg import String
 
 from .law import Law

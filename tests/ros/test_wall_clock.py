@@ -7,9 +7,6 @@ import time
 from collections.abc import Callable
 
 import numpy as np
-import pytest
-
-pytest.importorskip("pgx_msgs", reason="pgx_msgs is not built: it needs a C++ compiler")
 from pgx_msgs.msg import PolicyStatus
 from pgx_policy_server.parameters import SERVER
 from std_msgs.msg import Bool, String
