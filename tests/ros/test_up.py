@@ -15,6 +15,7 @@ import psutil
 import pytest
 from rclpy.qos import QoSProfile
 
+from .conftest import HAS_TYPES
 from .processes import Process, shares_memory, wait_until
 from .puppet import Puppet
 from .recorder import COMMANDS, Recorder
@@ -133,7 +134,8 @@ def test_a_recording_opens_with_public_tools(up: Callable[..., Process], tmp_pat
     assert process.stop(signal.SIGINT) == 0, process.log
     heard = [(m.channel.topic, m.ros_msg) for m in reader.read_ros2_messages(tmp_path / "run.mcap")]
     topics = {topic for topic, _ in heard}
-    assert {"/clock", "/joint_states", "/imu/data", "/odom", "/policy_server/events", "/diagnostics"} <= topics
+    assert {"/clock", "/joint_states", "/imu/data", "/odom", "/policy_server/active_policy", "/diagnostics"} <= topics
+    assert ("/policy_server/events" in topics) == HAS_TYPES
     commands = [message.data for topic, message in heard if topic == "/forward_position_controller/commands"]
     assert len(commands) > 50 and {len(command) for command in commands} == {6}
 
