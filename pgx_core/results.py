@@ -134,4 +134,5 @@ def training_curve(run: Run, method: Method) -> Curve:
         method,
         np.array([row["steps"] + spent for row in rows], dtype=np.int64),
         np.array([row["score"] for row in rows]),
+        rows[-1]["diverged"] if rows else 0,
     )

@@ -21,7 +21,7 @@ from pgx_core.learning.network import clone_policy
 from pgx_core.objectives.environment_suite import EnvironmentSuite
 from pgx_core.report.data import MethodScores, TradeOff
 from pgx_core.report.page import write_report
-from pgx_core.report.verdict import verdict
+from pgx_core.report.verdict import divergences, verdict
 from pgx_core.results import bundle_contents, networks, report_data
 from pgx_core.run import Run, read_run
 from pgx_core.scale import Part, Workers, spread_trainings
@@ -275,7 +275,8 @@ def summary(run: Run) -> str:
         if run.suite.reports_success:
             lines.append(f"  success {scores.successes.mean():12.3f}   {_each(run.suite.names, scores.successes)}")
     made = run.path(exported(run)).parent
-    lines.append(verdict(report_data(run)))
+    data = report_data(run)
+    lines += [verdict(data), *divergences(data)]
     return "\n".join([*lines, f"report {run.path('report/report.html')}", f"{made.name} {made}"])
 
 

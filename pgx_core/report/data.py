@@ -43,6 +43,7 @@ class Curve:
     method: str
     steps: np.ndarray  # [t] environment steps, all policies together
     scores: np.ndarray  # [t] mean episode score over the objectives
+    diverged: int = 0  # times that the physics of a world broke, and it was put back
 
 
 @dataclass(frozen=True)

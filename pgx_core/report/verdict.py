@@ -75,7 +75,24 @@ def caveats(data: ReportData) -> tuple[str, ...]:
         "reverse a small difference.",
         "Everything was measured in simulation. Nothing here is certified for use on a real robot.",
     ]
-    return (*notes, *_unfinished(data), *_partition_caveats(data), *_taylor_caveats(data), *_fairness_caveats(data))
+    return (
+        *notes,
+        *divergences(data),
+        *_unfinished(data),
+        *_partition_caveats(data),
+        *_taylor_caveats(data),
+        *_fairness_caveats(data),
+    )
+
+
+def divergences(data: ReportData) -> list[str]:
+    """A sentence for every training whose physics broke now and then."""
+    return [
+        f"In the training of {label(curve.method, data.served)} the physics broke {curve.diverged} times, and the "
+        "world was put back: look at the robot's model, or give it a shorter timestep."
+        for curve in data.curves
+        if curve.diverged
+    ]
 
 
 def _error_of_mean(errors: np.ndarray) -> float:

@@ -49,7 +49,7 @@ class Metrics:
             row["peak_memory"] = iteration.peak_memory
         self.rows.append(row)
         scalars = {"score": row["score"], **{f"score/{name}": score for name, score in best.items()}}
-        scalars |= {key: float(np.mean(row[key])) for key in ("value_loss", "kl", *exploration)}
+        scalars |= {key: float(np.mean(row[key])) for key in ("value_loss", "kl", "diverged", *exploration)}
         self._board.add(iteration.steps, scalars)
 
     def save(self) -> None:

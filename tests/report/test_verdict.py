@@ -149,6 +149,13 @@ def test_a_training_that_was_cut_short_is_named(data, rise, told):
     assert blind.count("still rose") == 1 and "one policy still rose" in blind
 
 
+def test_physics_that_broke_are_told(data):
+    assert "physics broke" not in " ".join(caveats(data))
+    curves = tuple(dataclasses.replace(curve, diverged=3 * (curve.method == "joint")) for curve in data.curves)
+    (note,) = [one for one in caveats(dataclasses.replace(data, curves=curves)) if "physics broke" in one]
+    assert note.startswith("In the training of one policy the physics broke 3 times")
+
+
 def test_the_first_orders_error_is_told_where_it_was_used(data):
     lengths, residuals = np.array([0.001, 0.01, 0.1]), np.array([[0.01, 0.1, 1.0], [0.03, 0.3, 3.0], [0.02, 0.2, 2.0]])
     run = dataclasses.replace(

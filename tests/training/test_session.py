@@ -110,7 +110,7 @@ def test_metrics_have_no_gap_and_no_repeat(tmp_path) -> None:
     assert rows[0]["score"] == pytest.approx(np.mean(list(rows[0]["scores"].values())))
     board = EventAccumulator(str(tmp_path / "tensorboard")).Reload()
     assert set(board.Tags()["scalars"]) == {
-        "score", "value_loss", "kl", "action_std", *(f"score/{name}" for name in TINY.names)
+        "score", "value_loss", "kl", "diverged", "action_std", *(f"score/{name}" for name in TINY.names)
     }  # fmt: skip
     shown = [(event.step, event.value) for event in board.Scalars("score")]
     assert shown == [(row["steps"], pytest.approx(row["score"])) for row in rows]
