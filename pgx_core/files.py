@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import os
 import re
@@ -14,6 +15,8 @@ from pathlib import Path
 from pgx_core.errors import RunError
 
 DRAFT = re.compile(r"\..+\.[a-z0-9_]{8}")  # the names that `tempfile` gives to draft folders
+REPLACED = ".replaced"  # in a draft folder, after the final name: the folder that stood under it
+AT_FDCWD, RENAME_EXCHANGE = -100, 2  # of Linux's <fcntl.h>
 
 
 def write_file(path: Path, content: bytes | str) -> None:
@@ -43,32 +46,53 @@ def atomic_path(path: Path) -> Iterator[Path]:
 def atomic_folder(path: Path) -> Iterator[Path]:
     """A draft folder that replaces the folder `path` if the body succeeds, and vanishes if it fails.
 
+    Where folders can be exchanged in one step, as on Linux's own file systems, `path` is whole at every moment: the old
+    one, or the new one. Elsewhere (NFS, other systems) a process that is killed between two renames leaves nothing
+    under that name, and the old one in its draft, from where `remove_drafts` puts it back.
+
     Raises:
         RunError: the disk is full, the place cannot be written, or `path` is a file.
     """
     with _draft_folder(path) as folder:
-        draft, replaced = folder / path.name, folder / "replaced folder"
+        draft = folder / path.name
         if path.exists() and not path.is_dir():
             raise NotADirectoryError(errno.ENOTDIR, "a file of that name is in the way")
         draft.mkdir()
         yield draft
         for file in draft.rglob("*"):
             _sync(file)
+        if _exchange(draft, path):
+            return
         if path.exists():
-            path.replace(replaced)
-        try:
-            draft.replace(path)
-        except OSError:
-            if replaced.exists():
-                replaced.replace(path)
-            raise
+            path.replace(folder / f"{path.name}{REPLACED}")
+        draft.replace(path)
 
 
 def remove_drafts(folder: Path) -> None:
-    """Remove the drafts that killed processes left in a folder and in those below. No other process may write there."""
+    """Remove the drafts that killed processes left in a folder and in those below. No other process may write there.
+
+    A folder that one of them had moved away to replace it is put back first.
+    """
     for path in list(folder.rglob(".*")):
         if DRAFT.fullmatch(path.name) and path.is_dir():
-            shutil.rmtree(path, ignore_errors=True)
+            _remove_draft(path)
+
+
+def _exchange(draft: Path, path: Path) -> bool:
+    """Let two folders change places in one step. False: there are not two, or the system cannot; nothing was done."""
+    try:
+        rename = ctypes.CDLL(None).renameat2
+    except AttributeError:  # not Linux, or an old C library
+        return False
+    return bool(rename(AT_FDCWD, os.fsencode(draft), AT_FDCWD, os.fsencode(path), RENAME_EXCHANGE) == 0)
+
+
+def _remove_draft(folder: Path) -> None:
+    path = folder.with_name(folder.name[1:].rpartition(".")[0])
+    replaced = folder / f"{path.name}{REPLACED}"
+    if replaced.exists() and not path.exists():
+        replaced.replace(path)  # the only copy
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _sync(path: Path) -> None:
@@ -96,4 +120,4 @@ def _draft_folder(path: Path) -> Iterator[Path]:
             f"cannot write '{path}': {error.strerror or error}; free some space or choose another output folder"
         ) from error
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        _remove_draft(folder)

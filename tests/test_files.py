@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import itertools
 import os
 import resource
+import signal
 import stat
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
 
+from pgx_core import files
 from pgx_core.errors import RunError
-from pgx_core.files import atomic_folder, atomic_path, write_file
+from pgx_core.files import atomic_folder, atomic_path, remove_drafts, write_file
 
 BIG = b"x" * 10_000
 
@@ -90,6 +95,33 @@ def test_a_folder_that_cannot_be_put_in_place_gives_the_old_one_back(tmp_path):
     with pytest.raises(RunError), atomic_folder(path) as draft:
         draft.rmdir()  # nothing to rename
     assert [p.name for p in path.iterdir()] == ["old"]
+    assert [p.name for p in tmp_path.iterdir()] == ["result"]
+
+
+@pytest.mark.parametrize("number", [errno.EROFS, errno.EACCES, errno.ENOSPC])
+@pytest.mark.parametrize("make", [atomic_path, atomic_folder])
+def test_a_place_that_takes_no_draft_is_named(tmp_path, make, number, monkeypatch):
+    def refuse(*arguments, **named):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(tempfile, "mkdtemp", refuse)
+    words = f"cannot write in '{tmp_path}': {os.strerror(number)}; choose another output folder"
+    with pytest.raises(RunError, match=words), make(tmp_path / "a"):
+        pytest.fail("the body must not run")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("make", [atomic_path, atomic_folder])
+def test_a_read_only_folder(tmp_path, make):
+    tmp_path.chmod(0o555)
+    try:
+        if os.access(tmp_path, os.W_OK):
+            pytest.skip("permissions do not bind this user")
+        with pytest.raises(RunError, match=f"'{tmp_path}': Permission denied"), make(tmp_path / "a"):
+            pytest.fail("the body must not run")
+        assert not list(tmp_path.iterdir())
+    finally:
+        tmp_path.chmod(0o755)
 
 
 def test_a_draft_keeps_its_suffix_and_the_usual_permissions(tmp_path):
@@ -121,3 +153,71 @@ def test_a_killed_writer_leaves_nothing_under_the_final_name(tmp_path, kind):
     subprocess.run([sys.executable, "-c", KILLED, kind, str(tmp_path / "a")], cwd=root, check=False, timeout=60)
     assert not (tmp_path / "a").exists()
     assert len(list(tmp_path.iterdir())) == 1, "the hidden draft: the process did get that far"
+
+
+def _replace_and_be_killed(path: Path, moment: int, exchanges: bool) -> bool:
+    """Replace a folder in a process that is killed before the `moment`-th line in `files.py` after the body. Was it?"""
+    child = os.fork()
+    if child:
+        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
+    lines = itertools.count()
+
+    def trace(frame, event, argument):
+        if frame.f_code.co_filename != files.__file__:
+            return None
+        if event == "line" and next(lines) == moment:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return trace
+
+    try:
+        if not exchanges:
+            files._exchange = lambda draft, path: False
+        with atomic_folder(path) as draft:
+            for name in ("a", "b"):
+                (draft / name).write_text("new")
+            sys.settrace(trace)
+    finally:
+        os._exit(0)
+
+
+@pytest.mark.parametrize("exchanges", [True, False])  # False: as on file systems that cannot, such as NFS
+def test_a_folder_is_whole_at_whatever_line_its_writer_is_killed(tmp_path, exchanges):
+    path, seen = tmp_path / "a.folder", set()
+    for moment in itertools.count():
+        with atomic_folder(path) as draft:
+            for name in ("a", "b"):
+                (draft / name).write_text("old")
+        killed = _replace_and_be_killed(path, moment, exchanges)
+        if not exchanges:
+            seen.add(path.exists())
+            remove_drafts(tmp_path)
+        assert sorted(p.name for p in path.iterdir()) == ["a", "b"]
+        texts = {p.read_text() for p in path.iterdir()}
+        assert len(texts) == 1
+        seen |= texts
+        remove_drafts(tmp_path)
+        assert {p.read_text() for p in path.iterdir()} == texts
+        assert [p.name for p in tmp_path.iterdir()] == ["a.folder"]
+        if not killed:
+            break
+    assert moment > 15 and seen == {"old", "new"} | (set() if exchanges else {True, False}), "every case was met"
+    assert texts == {"new"}
+
+
+def test_an_interrupt_between_two_renames_gives_the_old_folder_back(tmp_path, monkeypatch):
+    path, real = tmp_path / "a", Path.replace
+    with atomic_folder(path) as draft:
+        (draft / "old").write_text("old")
+
+    def interrupted(self, target):
+        if target == path and self.name == "a" and not path.exists():
+            monkeypatch.undo()
+            raise KeyboardInterrupt
+        return real(self, target)
+
+    monkeypatch.setattr(files, "_exchange", lambda draft, path: False)
+    monkeypatch.setattr(Path, "replace", interrupted)
+    with pytest.raises(KeyboardInterrupt), atomic_folder(path) as draft:
+        (draft / "new").write_text("new")
+    assert [p.name for p in path.iterdir()] == ["old"]
+    assert [p.name for p in tmp_path.iterdir()] == ["a"]

@@ -19,7 +19,7 @@ from pgx_core.serving.switches import SWITCHES_FILE, SWITCHES_PICTURE, SwitchMat
 def write_switches(folder: Path, matrix: SwitchMatrix, picture: bytes) -> Path:
     """Put a switch matrix, its picture and its section of the card into a bundle, in place of older ones.
 
-    The bundle is whole at every moment: the old one, or the new one.
+    The bundle is whole at every moment, the old one or the new one, where `atomic_folder` can exchange folders.
 
     Args:
         folder: the bundle.

@@ -67,7 +67,10 @@ class BundleContents:
 
 
 def write_bundle(folder: Path, contents: BundleContents) -> Path:
-    """Write and verify a bundle. Under its final name a bundle is always whole: the old one, or the new one.
+    """Write and verify a bundle.
+
+    Under its final name a bundle is always whole: the old one, or the new one. Only where `atomic_folder` cannot
+    exchange folders, one that is being replaced is missing for a moment.
 
     Returns:
         The bundle's absolute path.
