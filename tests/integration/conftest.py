@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -93,13 +94,21 @@ def fork() -> Callable[..., Ended]:
 
 
 def _fork(
-    *arguments: object, after: float | None = None, kill: int = signal.SIGKILL, file_limit: int | None = None
+    *arguments: object,
+    after: float | None = None,
+    kill: int = signal.SIGKILL,
+    file_limit: int | None = None,
+    refused: tuple[Path, int] | None = None,
 ) -> Ended:
-    """`after` so many seconds the process gets the signal `kill`; no file of its may grow beyond `file_limit` bytes."""
+    """A command's end.
+
+    `after` so many seconds the process gets the signal `kill`; no file of its may grow beyond `file_limit` bytes; what
+    would change anything under the folder `refused[0]` fails with the error number `refused[1]`, root's wishes too.
+    """
     out, err = os.pipe(), os.pipe()
     child = os.fork()
     if child == 0:
-        _be_child([str(argument) for argument in arguments], out[1], err[1], file_limit)
+        _be_child([str(argument) for argument in arguments], out[1], err[1], file_limit, refused)
     for _, end in (out, err):
         os.close(end)
     timer = threading.Timer(
@@ -112,7 +121,9 @@ def _fork(
     return Ended(os.waitstatus_to_exitcode(status), texts[0], _without_bars(texts[1]))
 
 
-def _be_child(arguments: list[str], out: int, err: int, file_limit: int | None) -> None:
+def _be_child(
+    arguments: list[str], out: int, err: int, file_limit: int | None, refused: tuple[Path, int] | None
+) -> None:
     status = 70
     try:
         os.dup2(out, 1)
@@ -122,6 +133,8 @@ def _be_child(arguments: list[str], out: int, err: int, file_limit: int | None) 
         jaxtyping.config.update("jaxtyping_disable", True)  # see `unchecked`
         if file_limit is not None:
             resource.setrlimit(resource.RLIMIT_FSIZE, (file_limit, file_limit))
+        if refused is not None:
+            sys.addaudithook(partial(_refuse, *refused))
         cli.main(arguments)
         status = 0
     except SystemExit as ended:
@@ -134,6 +147,16 @@ def _be_child(arguments: list[str], out: int, err: int, file_limit: int | None) 
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(status)
+
+
+def _refuse(folder: Path, number: int, event: str, arguments: tuple[Any, ...]) -> None:
+    """An audit hook: Python asks it before it opens, makes, renames or removes a file."""
+    opens = event == "open" and arguments[2] & (os.O_WRONLY | os.O_RDWR)
+    if not opens and event not in ("os.mkdir", "os.rename", "os.remove", "os.rmdir", "shutil.rmtree"):
+        return
+    for path in arguments[:2]:
+        if isinstance(path, (str, Path)) and Path(path).absolute().is_relative_to(folder):
+            raise OSError(number, os.strerror(number), str(path))
 
 
 def _send(process: int, number: int) -> None:

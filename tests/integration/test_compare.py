@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import random
 import signal
@@ -48,6 +49,16 @@ def _results(folder: Path, seeds: int = 2) -> dict[str, dict[str, bytes]]:
         with np.load(folder / name) as file:
             found[name] = {key: file[key].tobytes() for key in file.files}
     return found
+
+
+def test_figures_for_a_read_only_place(toy, compared, tmp_path, fork) -> None:
+    refused = (tmp_path, errno.EROFS)
+    ended = fork(
+        "compare", *toy[1:], *FEW, "--out", compared.folder, "--json", tmp_path / "figures.json", refused=refused
+    )
+    assert ended.status == 1
+    assert f"pgx compare: cannot write in '{tmp_path}': Read-only file system; choose another" in ended.complaint
+    assert not list(tmp_path.iterdir())
 
 
 def test_every_method_of_the_default_is_in_the_table_the_figures_and_the_plots(toy, tmp_path, call) -> None:

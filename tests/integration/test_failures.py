@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import shutil
+import tempfile
 from pathlib import Path
 
 import pytest
+
+from pgx_core.report.pictures import Picture
+from pgx_core.serving import verify_bundle
 
 RESULTS = {
     "meta": ("meta",),
@@ -73,6 +79,84 @@ def test_a_full_disk(stage, limit, culprit, copy, finished, options, fork, resul
     assert fork("train", "tiny", *options, "--to", stage, "--out", copy).status == 0
     expected = results(finished)
     assert all(value == expected[name] for name, value in results(copy).items())
+
+
+@pytest.fixture
+def quick(finished, monkeypatch) -> None:
+    """One small picture is drawn, and no network translated anew: both take seconds."""
+    models = {
+        group.name: (finished / "bundle" / group.file).read_bytes()
+        for group in verify_bundle(finished / "bundle").groups
+    }
+    monkeypatch.setattr("pgx_core.export.onnx.to_onnx", lambda *described: models[described[-1]["pgx_group"]])
+    monkeypatch.setattr("pgx_core.report.page.draw_pictures", lambda data: (Picture("affinity", b"png", "", ""),))
+
+
+# What does not fit: a draft's folder, a file's content, or what the system has not yet brought to the disk.
+@pytest.mark.parametrize(("place", "name"), [(tempfile, "mkdtemp"), (Path, "write_bytes"), (os, "fsync")])
+@pytest.mark.parametrize(
+    ("command", "successes"), [("export", 0), ("export", 1), ("export", 2), ("report", 0), ("report", 1)]
+)
+@pytest.mark.usefixtures("quick")
+def test_a_disk_that_fills_up(command, successes, place, name, copy, call, untouched, monkeypatch) -> None:
+    before, real, left = untouched(copy), getattr(place, name), [None] * successes
+
+    def fail(*arguments, **named):
+        if not left:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        left.pop()
+        return real(*arguments, **named)
+
+    monkeypatch.setattr(place, name, fail)
+    ended = call(command, copy)
+    assert ended.status == 1
+    assert f"'{copy}" in ended.complaint and "No space left on device; " in ended.complaint
+    after = untouched(copy)
+    assert after.keys() == before.keys() and not list(copy.rglob(".*"))
+    assert [path for path in after if after[path] != before[path]] == (
+        [str(copy / "report" / "affinity.png")] if (command, successes) == ("report", 1) else []
+    )
+
+
+@pytest.mark.parametrize(
+    ("command", "first", "number"),
+    [
+        ("train", "meta", errno.EROFS),
+        ("train", "meta", errno.EACCES),
+        ("train", "rollouts", errno.EROFS),
+        ("train", "export", errno.EROFS),
+        ("train --from evaluation", None, errno.EACCES),
+        ("export", None, errno.EROFS),
+        ("report", None, errno.EACCES),
+        ("validate", None, errno.EROFS),
+    ],
+)
+@pytest.mark.usefixtures("quick")
+def test_a_read_only_run(command, first, number, copy, options, fork, untouched) -> None:
+    if first:
+        unfinish(copy, first)
+    before = untouched(copy), sorted(copy.rglob("*"))
+    name, *more = command.split()
+    ended = fork(name, *(("tiny", *options, *more, "--out") if name == "train" else ()), copy, refused=(copy, number))
+    assert ended.status == 1
+    assert ended.complaint.startswith(f"pgx {name}: cannot write ")
+    assert f"'{copy}" in ended.complaint and os.strerror(number) in ended.complaint
+    assert (untouched(copy), sorted(copy.rglob("*"))) == before
+
+
+@pytest.mark.parametrize("command", ["train", "export"])
+def test_a_read_only_place_for_what_is_new(command, finished, tmp_path, options, fork) -> None:
+    words = ("tiny", *options) if command == "train" else (finished,)
+    ended = fork(command, *words, "--out", tmp_path / "new", refused=(tmp_path, errno.EROFS))
+    assert ended.status == 1
+    assert f"'{tmp_path}" in ended.complaint and "Read-only file system; choose another output" in ended.complaint
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_finished_run_can_be_looked_at_where_it_is_read_only(finished, options, fork) -> None:
+    ended = fork("train", "tiny", *options, "--out", finished, refused=(finished, errno.EROFS))
+    assert (ended.status, ended.err.strip()) == (0, "")
+    assert "partition (2 groups)" in ended.out
 
 
 def test_a_folder_that_cannot_be_made(tmp_path, options, call) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import random
 import shutil
@@ -53,6 +54,15 @@ def _results(folder: Path) -> dict[str, dict[str, bytes]]:
             with np.load(path) as file:
                 found[path.stem] = {key: file[key].tobytes() for key in file.files}
     return found
+
+
+def test_figures_for_a_read_only_place(run, tmp_path, fork, monkeypatch) -> None:
+    monkeypatch.setattr("pgx_core.validation.stages.save_plots", lambda *results: None)  # they take seconds
+    refused = (tmp_path, errno.EROFS)
+    ended = fork("validate", run, *SETTINGS, "--json", tmp_path / "figures.json", refused=refused)
+    assert ended.status == 1
+    assert f"pgx validate: cannot write in '{tmp_path}': Read-only file system; choose another" in ended.complaint
+    assert not list(tmp_path.iterdir())
 
 
 def test_the_figures_and_the_table(run, tmp_path, call) -> None:
