@@ -103,7 +103,7 @@ class Randomization:
         _require(self.variants >= 1, "variants", "1 or more", self.variants)
         _require(all(0.0 <= n < math.inf for n in self.noise.values()), "noise", "0 or more each", self.noise)
         _require(0.0 <= self.push < math.inf, "push", "0 or more", self.push)
-        _require(self.push_interval > 0.0, "push_interval", "above 0", self.push_interval)
+        _require(0.0 < self.push_interval < math.inf, "push_interval", "above 0 and finite", self.push_interval)
         _require(0.0 <= self.switched <= 1.0, "switched", "0 to 1", self.switched)
 
 

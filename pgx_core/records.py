@@ -7,6 +7,7 @@ import difflib
 import enum
 import json
 import math
+import numbers
 import reprlib
 import types
 import typing
@@ -119,13 +120,15 @@ def _convert(kind: Any, data: Any, where: str) -> Any:
         _require(isinstance(data, dict), data, where, "an object")
         return {key: _convert(arguments[1], value, f"{where}.{key}") for key, value in data.items()}
     if kind is float:
-        _require(isinstance(data, int | float) and not isinstance(data, bool), data, where, "a number")
+        # Of every kind: a user's suite may hold some of numpy's.
+        _require(isinstance(data, numbers.Real) and not isinstance(data, bool), data, where, "a number")
         try:
             return float(data)
         except OverflowError as error:
             raise ConfigError(f"{where}: expected a number that a float can hold, got {reprlib.repr(data)}") from error
     if kind is int:
-        return _require(isinstance(data, int) and not isinstance(data, bool), data, where, "a whole number")
+        whole = isinstance(data, numbers.Integral) and not isinstance(data, bool)
+        return int(_require(whole, data, where, "a whole number"))
     if kind is Any:
         return data
     if kind is Path:

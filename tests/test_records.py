@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -112,6 +113,14 @@ def test_a_wrong_value_is_named_with_its_place(key, value, message):
         from_plain(Outer, to_plain(GOOD) | {key: value}, "config")
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_numbers_of_numpy_become_plain_ones():
+    record = from_plain(Outer, to_plain(GOOD) | {"pair": [np.int64(2), "a"], "limit": np.float32(0.5)})
+    assert (type(record.pair[0]), record.pair[0]) == (int, 2)
+    assert (type(record.limit), record.limit) == (float, 0.5)
+    with pytest.raises(ConfigError, match="expected a whole number"):
+        from_plain(Outer, to_plain(GOOD) | {"pair": [np.float64(2.0), "a"]})
 
 
 def test_a_whole_number_is_a_number_and_a_default_may_be_left_out():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import numbers
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -67,8 +68,16 @@ class Objective:
     physics: Physics = field(default_factory=Physics)
 
     def __post_init__(self) -> None:
+        if not (isinstance(self.name, str) and self.name):
+            raise SuiteError(f"expected a text as the objective's name, got {self.name!r}")
         if not self.rewards:
             raise SuiteError(f"objective '{self.name}': expected at least one Reward, got none")
+        where = f"objective '{self.name}': command "
+        command = {name: _number(value, f"{where}'{name}'") for name, value in self.command.items()}
+        for name, number in command.items():
+            if not math.isfinite(number):
+                raise SuiteError(f"{where}'{name}': expected a finite number, got {number}")
+        object.__setattr__(self, "command", command)
 
     @property
     def score_term(self) -> Term:
@@ -98,6 +107,9 @@ class Robot:
     maximum_tilt: float | None = None  # rad, 0 to pi: a base that leans further falls, and is damped; None: not watched
 
     def __post_init__(self) -> None:
+        for name in ("control_rate", "action_scale", "velocity_limit", "velocity_margin", "maximum_tilt"):
+            if getattr(self, name) is not None:
+                object.__setattr__(self, name, _number(getattr(self, name), f"robot '{self.name}': {name}"))
         if not self.control_rate > 0.0:
             raise SuiteError(f"robot '{self.name}': expected a control rate above 0 Hz, got {self.control_rate:g}")
         if not 0.0 <= self.velocity_margin < 1.0:
@@ -175,3 +187,10 @@ def check_names(suite: str, names: tuple[str, ...]) -> None:
     repeated = {name for name in names if names.count(name) > 1}
     if repeated:
         raise SuiteError(f"suite '{suite}': objective names must differ, '{sorted(repeated)[0]}' occurs twice")
+
+
+def _number(value: object, where: str) -> float:
+    """A number of any kind, one of numpy's too, as the plain one that a bundle holds: 50 Hz are 50.0."""
+    if not isinstance(value, numbers.Real):
+        raise SuiteError(f"{where}: expected a number, got {value!r}")
+    return float(value)

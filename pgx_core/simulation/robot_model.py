@@ -13,6 +13,7 @@ import numpy as np
 
 from pgx_core.contract import SENSOR_PREFIX, SOURCES, JointContract, JointStart, ObservationTerm, PolicyContract
 from pgx_core.errors import SuiteError
+from pgx_core.faults import contract_faults
 from pgx_core.objectives.objective import Physics, Reset, Robot
 
 # Observations of the base: the sensor each is read from, and its size.
@@ -46,7 +47,7 @@ def compile_robot(robot: Robot) -> RobotModel:
     """Load, check and describe a robot.
 
     Raises:
-        SuiteError: the MJCF does not load, or does not meet what `Robot` asks of it.
+        SuiteError: the MJCF does not load, or does not meet what `Robot` or a bundle's contract asks of it.
     """
     try:
         model = mujoco.MjModel.from_xml_path(str(robot.mjcf))
@@ -66,6 +67,8 @@ def compile_robot(robot: Robot) -> RobotModel:
         safe_state=robot.safe_state,
         maximum_tilt=robot.maximum_tilt,
     )
+    for fault in contract_faults(contract, n_objectives=0):  # what no bundle may say, before anything is trained for it
+        raise SuiteError(f"robot '{robot.name}': {fault}")
     return RobotModel(
         model=model,
         contract=contract,

@@ -9,9 +9,10 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from pgx_core.errors import SuiteError
+from pgx_core.faults import scene_faults
 from pgx_core.objectives.objective import Reset, Suite
 from pgx_core.simulation.draws import Draws
-from pgx_core.simulation.robot_model import RobotModel
+from pgx_core.simulation.robot_model import RobotModel, scene_of
 
 
 class Starts:
@@ -23,11 +24,14 @@ class Starts:
         """Args: `objectives` is the objective of each world.
 
         Raises:
-            SuiteError: an objective draws the start of a joint that the robot has not.
+            SuiteError: an objective draws the start of a joint that the robot has not, or from no range.
         """
         self._nq, self._nv, self._draws = robot.model.nq, robot.model.nv, draws
         resets = [suite.objectives[i].reset for i in objectives]
         known = [_ranges(robot, objective.reset) for objective in suite.objectives]
+        for objective in suite.objectives:
+            for fault in scene_faults(scene_of(robot, objective.reset), robot.contract):
+                raise SuiteError(f"objective '{objective.name}': {fault}")
         ranges = [(world, *entry) for world, i in enumerate(objectives) for entry in known[i]]
 
         def on_device(values: object, dtype: torch.dtype = draws.dtype) -> Tensor:

@@ -44,6 +44,7 @@ LAYERS = {
     "files": layer("errors"),
     "processes": layer("errors"),
     "contract": layer("errors"),
+    "faults": layer("contract"),
     "observation": layer("contract", "numpy"),
     "scene": layer("contract", "numpy"),
     # Not for the robot either: it knows how torch runs out.
@@ -55,7 +56,7 @@ LAYERS = {
     # What the robot should do. MuJoCo only to read the model a suite names.
     "objectives": layer("environments errors contract types", "numpy torch mujoco jaxtyping"),
     "simulation": layer(
-        "objectives environments observation contract types errors",
+        "objectives environments observation faults contract types errors",
         "numpy torch mujoco mujoco_warp warp isaacgym jaxtyping",
     ),
     # PPO over a population knows nothing of groups: of `types` it may see experience, never a Partition.
@@ -75,7 +76,7 @@ LAYERS = {
         "numpy torch tqdm tensorboard jaxtyping",
     ),
     # The robot's half: what `pip install .[serve]` brings, and no more.
-    "serving": layer("contract observation errors records files", "numpy onnxruntime"),
+    "serving": layer("contract faults observation errors records files", "numpy onnxruntime"),
     # Writes what serving reads.
     "export": layer(
         "learning.network learning.distribution contract observation errors records files serving",

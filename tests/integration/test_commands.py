@@ -167,6 +167,26 @@ def test_weighed_values_are_told_apart(tmp_path, call, options) -> None:
     assert "Expected utility" in (run / "report/report.html").read_text()
 
 
+NUMBERS = """
+import numpy as np
+from dataclasses import replace
+from pgx_core.objectives.objective import Objective, Reward
+from pgx_core.objectives.suites import SLIDER, TINY, slide
+
+robot = replace(SLIDER, control_rate=25, action_scale=np.float32(1.0), velocity_limit=np.int64(20))
+objectives = tuple(Objective(f"go_{v}", (Reward(slide),), {"velocity": v}) for v in np.arange(1, 5))
+suite = replace(TINY, name="numbers", robot=robot, objectives=objectives)
+"""
+
+
+def test_numbers_of_every_kind_reach_the_bundle(tmp_path, call, options) -> None:
+    (tmp_path / "numbers.py").write_text(NUMBERS)
+    ended = call("train", tmp_path / "numbers.py:suite", *options, "--to", "export", "--out", tmp_path / "run")
+    assert ended.status == 0, ended.complaint
+    bundle = load_bundle(tmp_path / "run" / "bundle")
+    assert [objective.command["velocity"] for objective in bundle.manifest.objectives] == [1.0, 2.0, 3.0, 4.0]
+
+
 def test_a_trade_off_takes_two(tmp_path, call, options) -> None:
     (tmp_path / "weighed.py").write_text(WEIGHED.replace("(go, rest)", "(go,)"))
     ended = call("train", tmp_path / "weighed.py:suite", *options, "--out", tmp_path / "run")

@@ -267,6 +267,12 @@ suite = replace(TINY, objectives=tuple(replace(o, rewards=(Reward(push),)) for o
             "suite = replace(TINY, robot=replace(SLIDER, mjcf=Path('nowhere.xml')))",
             ("slider", "nowhere.xml"),
         ),
+        # What no bundle may say.
+        (
+            "from dataclasses import replace\nfrom pgx_core.objectives.suites import *\n"
+            "suite = replace(TINY, robot=replace(SLIDER, velocity_limit=0.0))",
+            ("slider", "expected velocity_limit above 0"),
+        ),
     ],
 )
 def test_a_suite_with_a_mistake_leaves_no_folder(text, words, tmp_path, options, call) -> None:

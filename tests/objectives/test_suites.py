@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from pgx_core.objectives.classic import advanced
 from pgx_core.objectives.objective import Objective, Physics, Reward, Suite
 from pgx_core.objectives.quadruped import turned, walked
 from pgx_core.objectives.state import State
-from pgx_core.objectives.suites import RUNNER, SKILLS, SUITES, TINY, jump, stand
+from pgx_core.objectives.suites import RUNNER, SKILLS, SUITES, TINY, jump, slide, stand
 from pgx_core.simulation.simulation import Simulation, SimulationConfig
 
 # Of robots whose task must be positive, or falling would end what only costs.
@@ -111,6 +112,35 @@ def test_an_unusable_suite_says_why():
         Objective("idle", ())
     with pytest.raises(SuiteError, match="control rate above 0 Hz, got 0"):
         replace(RUNNER, control_rate=0.0)
+
+
+@pytest.mark.parametrize("value", [np.arange(3)[2], np.float32(2.0), np.float64(2.0), 2, Fraction(2)])
+def test_a_command_takes_every_kind_of_number(value, unchecked):
+    with unchecked():
+        given = Objective("go", (Reward(slide),), {"velocity": value}).command["velocity"]
+    assert (type(given), given) == (float, 2.0)
+
+
+@pytest.mark.parametrize("value", ["fast", None, float("nan"), float("inf"), [1.0], torch.tensor(1.0)])
+def test_a_command_that_no_bundle_can_hold(value, unchecked):
+    message = rf"objective 'go': command 'velocity': expected a (finite )?number, got {re.escape(repr(value))}"
+    with unchecked(), pytest.raises(SuiteError, match=message):
+        Objective("go", (Reward(slide),), {"velocity": value})
+
+
+def test_a_robot_takes_every_kind_of_number(unchecked):
+    with unchecked():
+        robot = replace(RUNNER, control_rate=25, velocity_limit=np.int64(20), maximum_tilt=np.float32(0.5))
+        with pytest.raises(SuiteError, match="robot 'planar_runner': action_scale: expected a number, got 'wide'"):
+            replace(RUNNER, action_scale="wide")
+    given = (robot.control_rate, robot.velocity_limit, robot.maximum_tilt)
+    assert given == (25.0, 20.0, 0.5) and {type(value) for value in given} == {float}
+
+
+@pytest.mark.parametrize("name", ["", 3])
+def test_an_objective_without_a_name(name, unchecked):
+    with unchecked(), pytest.raises(SuiteError, match=f"expected a text as the objective's name, got {name!r}"):
+        Objective(name, (Reward(slide),))
 
 
 def test_the_score_may_differ_from_the_reward():

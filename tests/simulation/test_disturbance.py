@@ -225,6 +225,7 @@ def test_where_every_episode_ends_at_once_there_is_none_to_go_on_from():
         ({"noise": {"joint_positions": float("nan")}}, "randomization.noise: expected 0 or more"),
         ({"push": -1.0}, "randomization.push: expected 0 or more"),
         ({"push_interval": 0.0}, "randomization.push_interval: expected above 0"),
+        ({"push_interval": float("inf")}, "randomization.push_interval: expected above 0 and finite, got inf"),
         ({"switched": 1.5}, "randomization.switched: expected 0 to 1, got 1.5"),
     ],
 )
@@ -248,3 +249,12 @@ def test_a_named_joint_starts_within_its_own_range():
     lost = replace(reset, positions={"road": (0.0, 1.0)})
     with pytest.raises(SuiteError, match=r"reset.positions: expected a hinge or slide \(rail\), got 'road'"):
         simulate(replace(suite, objectives=tuple(replace(o, reset=lost) for o in TINY.objectives)))
+
+
+@pytest.mark.parametrize("ends", [(0.6, 0.5), (float("nan"), 0.5), (0.0, float("inf"))])
+def test_a_target_from_no_range_is_refused(ends):
+    first, *others = ARM.objectives
+    lost = replace(first, reset=replace(first.reset, positions={**first.reset.positions, "target_x": ends}))
+    message = f"objective '{first.name}': scene joint 'target_x': expected lowest <= highest, got "
+    with pytest.raises(SuiteError, match=message):
+        simulate(replace(ARM, objectives=(lost, *others)))

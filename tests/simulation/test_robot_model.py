@@ -108,6 +108,16 @@ BAD = {
         r"needs the sensor 'orientation' .*it has: attitude, touch",
     ),
     "a sensor of another kind": ((("<framequat", "<framepos"),), "'orientation' of size 4, got size 3"),
+    "a home beyond the command's range": (
+        ((HOME, 'qpos="0.2 0.9"'),),
+        r"joint 'elbow': expected the default within -2.0 to 0.5, got 0.9 \(of position commands it is the home pose\)",
+    ),
+    "a home beyond the joint's range": (
+        ((' ctrlrange="-1 1"', ""), (HOME, 'qpos="2 -0.4"')),
+        "joint 'shoulder': expected the default within -1.5 to 1.5, got 2.0",
+    ),
+    "a motor that cannot rest": ((*MOTORS, ('"0 5"', '"1 5"')), "joint 'elbow': .* within 1.0 to 5.0, got 0.0"),
+    "a servo without a gain": (((' kp="10"', ' kp="-10"'),), "joint 'elbow': expected gains for position commands"),
 }
 
 
@@ -131,6 +141,11 @@ def test_every_fault_in_the_mjcf_is_named_in_one_line(make_robot, changes, messa
         ({"observation": ("objective",)}, "unknown observation 'objective'"),
         ({"observation": ("sensor:contact",)}, r"needs the sensor 'contact' .*it has: orientation, touch"),
         ({"observation": ("linear_velocity",)}, "needs the sensor 'linear_velocity'"),
+        ({"observation": ("joint_positions",) * 2}, "robot 'arm': observation term 'joint_positions' occurs twice"),
+        ({"observation": ()}, "robot 'arm': expected at least one observation term, got none"),
+        ({"action_scale": 0.0}, "robot 'arm': joint 'shoulder': expected scale above 0, got 0.0"),
+        ({"velocity_limit": 0.0}, "robot 'arm': joint 'shoulder': expected velocity_limit above 0, got 0.0"),
+        ({"velocity_limit": float("inf")}, "robot 'arm': joint 'shoulder': velocity_limit is not finite"),
     ],
 )
 def test_every_fault_in_the_robot_is_named_in_one_line(make_robot, fields, message):
