@@ -19,6 +19,7 @@ from pgx_core.grouping import affinity_of
 from pgx_core.learning.layout import Member
 from pgx_core.learning.network import clone_policy
 from pgx_core.objectives.environment_suite import EnvironmentSuite
+from pgx_core.objectives.objective import term_name
 from pgx_core.report.data import MethodScores, TradeOff
 from pgx_core.report.page import write_report
 from pgx_core.report.verdict import divergences, verdict
@@ -229,7 +230,7 @@ def evaluation(run: Run) -> None:
         save_record(run.path(f"evaluation/{method}.npz"), scores)
         if not isinstance(run.suite, EnvironmentSuite) and run.suite.trade_off:
             values = evaluate_trade_off(population, run.suite, config.evaluation, config.training.simulation, asked)
-            terms = tuple(term.__name__ for term in run.suite.trade_off)
+            terms = tuple(map(term_name, run.suite.trade_off))
             save_record(run.path(f"evaluation/{method}_values.npz"), TradeOff(method, terms, values[labels, each]))
 
 

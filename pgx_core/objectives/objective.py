@@ -22,6 +22,12 @@ Term = Callable[[State, Command], Float[Tensor, "B"]]
 Condition = Callable[[State, Command], Bool[Tensor, "B"]]
 
 
+def term_name(term: Term | Condition) -> str:
+    """What a term is called in messages and reports: its function's name."""
+    plain = getattr(term, "func", term)  # of a functools.partial
+    return getattr(plain, "__name__", repr(plain))
+
+
 @dataclass(frozen=True)
 class Reward:
     """One reward term: `weight * term(state, command)`, added to the others every control step."""

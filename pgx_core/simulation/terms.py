@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from pgx_core.errors import SuiteError
-from pgx_core.objectives.objective import Condition, Objective, Term
+from pgx_core.objectives.objective import Condition, Objective, Term, term_name
 from pgx_core.objectives.state import State
 
 
@@ -105,7 +105,7 @@ def check_finite(objective: Objective, state: State, sound: Bool[Tensor, "B"]) -
         if not torch.isfinite(values).all():
             came = values[~torch.isfinite(values)][0].item()
             raise SuiteError(
-                f"objective '{objective.name}': term '{_name(term)}' returned {came}; expected a finite number, "
+                f"objective '{objective.name}': term '{term_name(term)}' returned {came}; expected a finite number, "
                 "at best bounded by 1"
             )
 
@@ -116,7 +116,7 @@ def _terms(objective: Objective) -> tuple[Term, ...]:
 
 
 def _call(objective: Objective, term: Term | Condition, state: State) -> Tensor:
-    where = f"objective '{objective.name}': term '{_name(term)}'"
+    where = f"objective '{objective.name}': term '{term_name(term)}'"
     try:
         value = term(state, objective.command)
     except Exception as error:
@@ -128,8 +128,3 @@ def _call(objective: Objective, term: Term | Condition, state: State) -> Tensor:
             f"{where} must return a tensor of shape ({len(state.time)},), one value per world, and returned {came}"
         )
     return value
-
-
-def _name(term: Term | Condition) -> str:
-    plain = getattr(term, "func", term)  # of a functools.partial
-    return getattr(plain, "__name__", repr(plain))

@@ -99,7 +99,7 @@ LAYERS = {
     # Each stage reads and writes the run folder; the only file that knows them all.
     "stages": layer(
         "run scale results training grouping gradients surrogate affinity clustering learning "
-        "objectives.environment_suite export report types",
+        "objectives.environment_suite objectives.objective.term_name export report types",
         "numpy torch",
     ),
     # The only file that knows the order of the stages.

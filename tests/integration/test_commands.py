@@ -139,6 +139,7 @@ WEIGHED = """
 from dataclasses import replace
 from pgx_core.objectives.objective import Objective, Reward
 from pgx_core.objectives.suites import TINY, slide
+from functools import partial
 
 def rest(state, command):
     return 1.0 - state.action.square().mean(-1)
@@ -146,11 +147,11 @@ def rest(state, command):
 def both(state, command):
     return command["slide"] * slide(state, {"velocity": 1.0}) + command["rest"] * rest(state, command)
 
-def go(state, command):
-    return slide(state, {"velocity": 1.0})
+def go(state, command, velocity):
+    return slide(state, {"velocity": velocity})
 
 objectives = tuple(Objective(f"w{w}", (Reward(both),), {"slide": w / 4, "rest": 1 - w / 4}) for w in range(4))
-suite = replace(TINY, name="weighed", objectives=objectives, trade_off=(go, rest))
+suite = replace(TINY, name="weighed", objectives=objectives, trade_off=(partial(go, velocity=1.0), rest))
 """
 
 
@@ -188,6 +189,6 @@ def test_numbers_of_every_kind_reach_the_bundle(tmp_path, call, options) -> None
 
 
 def test_a_trade_off_takes_two(tmp_path, call, options) -> None:
-    (tmp_path / "weighed.py").write_text(WEIGHED.replace("(go, rest)", "(go,)"))
+    (tmp_path / "weighed.py").write_text(WEIGHED.replace(", rest))", ",))"))
     ended = call("train", tmp_path / "weighed.py:suite", *options, "--out", tmp_path / "run")
     assert ended.status == 1 and "a trade_off between at least 2 terms, got 1" in ended.complaint

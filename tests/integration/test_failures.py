@@ -248,6 +248,16 @@ def push(state, command):
 suite = replace(TINY, objectives=tuple(replace(o, rewards=(Reward(push),)) for o in TINY.objectives))
 """
 
+TRADE_OFF = """
+from dataclasses import replace
+from pgx_core.objectives.suites import TINY, slide
+
+def price(state, command):
+    {body}
+
+suite = replace(TINY, trade_off=(slide, price))
+"""
+
 
 @pytest.mark.parametrize(
     ("text", "words"),
@@ -267,6 +277,9 @@ suite = replace(TINY, objectives=tuple(replace(o, rewards=(Reward(push),)) for o
             "suite = replace(TINY, robot=replace(SLIDER, mjcf=Path('nowhere.xml')))",
             ("slider", "nowhere.xml"),
         ),
+        (TRADE_OFF.format(body="return state.qvel"), ("right_1", "'price'", "(2,)", "(2, 1)")),
+        (TRADE_OFF.format(body="return state.time / 0"), ("right_1", "'price' returned inf")),
+        (TRADE_OFF.format(body="return command['price'] + state.time"), ("right_1", "'price' failed: KeyError: 'price'")),
         # What no bundle may say.
         (
             "from dataclasses import replace\nfrom pgx_core.objectives.suites import *\n"
