@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from importlib.metadata import version
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +36,7 @@ from pgx_core.serving.rehearsal import REHEARSAL_FILE
 from pgx_core.serving.switches import SWITCHES_FILE, SWITCHES_PICTURE
 
 ROBOT_FILE = "robot.xml"
-PACKAGES = ("torch", "onnx", "onnxruntime", "numpy")
+PACKAGES = ("torch", "onnx", "onnxruntime", "numpy")  # as they are imported: onnxruntime-gpu is one of them too
 
 
 @dataclass(frozen=True)
@@ -159,7 +159,7 @@ def _describe(contents: BundleContents, extra: tuple[str, ...]) -> BundleManifes
         metrics=contents.metrics,
         config=contents.config,
         seed=contents.seed,
-        versions=versions | {name: version(name) for name in PACKAGES},
+        versions=versions | {name: str(import_module(name).__version__) for name in PACKAGES},
         opset=OPSET,
         files=dict.fromkeys((GOLDEN_FILE, CARD_FILE, *(group.file for group in groups), *extra), ""),
         robot_file=None if contents.robot_xml is None else ROBOT_FILE,

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.metadata
 import json
 import resource
 import shutil
 from dataclasses import replace
 
 import numpy as np
+import onnxruntime
 import pytest
 
 from pgx_core.errors import BundleError, RunError
+from pgx_core.export import bundle
 from pgx_core.export.bundle import write_bundle
 from pgx_core.learning.network import GaussianPolicy
 from pgx_core.records import to_plain
@@ -157,3 +160,16 @@ def test_contents_that_contradict_themselves_are_refused_whole(contents, tmp_pat
         write_bundle(tmp_path / "tripod", change(contents))
     assert "\n" not in str(caught.value)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_package_may_come_in_a_distribution_of_another_name(contents, tmp_path, monkeypatch):
+    def installed(name):
+        if name == "onnxruntime":  # it came as onnxruntime-gpu
+            raise importlib.metadata.PackageNotFoundError(name)
+        return "1"
+
+    monkeypatch.setattr(importlib.metadata, "version", installed)
+    monkeypatch.setattr(bundle, "version", installed, raising=False)
+    manifest = verify_bundle(write_bundle(tmp_path / "tripod", contents))
+    assert manifest.versions["onnxruntime"] == onnxruntime.__version__
+    assert manifest.versions.keys() == {"pgx", "python", *bundle.PACKAGES}
