@@ -165,5 +165,6 @@ def _perform(run: Run, stage: Stage, methods: tuple[Method, ...], workers: Worke
 def _rewind(run: Run, first: int) -> None:
     # First of all: whoever is killed here has stages to repeat, not half results.
     run.save_costs({name: cost for name, cost in run.costs().items() if name in NAMES[:first]})
-    for stage in STAGES[first:]:
+    # From the last on: no training that is left may rest on one that is gone, or it would count as that of the new one.
+    for stage in reversed(STAGES[first:]):
         forget(run, (*stage.results(run), *stage.trainings(run)))

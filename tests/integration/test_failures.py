@@ -279,7 +279,10 @@ suite = replace(TINY, trade_off=(slide, price))
         ),
         (TRADE_OFF.format(body="return state.qvel"), ("right_1", "'price'", "(2,)", "(2, 1)")),
         (TRADE_OFF.format(body="return state.time / 0"), ("right_1", "'price' returned inf")),
-        (TRADE_OFF.format(body="return command['price'] + state.time"), ("right_1", "'price' failed: KeyError: 'price'")),
+        (
+            TRADE_OFF.format(body="return command['price'] + state.time"),
+            ("right_1", "'price' failed: KeyError: 'price'"),
+        ),
         # What no bundle may say.
         (
             "from dataclasses import replace\nfrom pgx_core.objectives.suites import *\n"

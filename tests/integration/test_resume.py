@@ -10,6 +10,7 @@ import signal
 import numpy as np
 import pytest
 
+from pgx_core import pipeline
 from pgx_core.report.data import MethodScores
 from pgx_core.run import read_run
 from pgx_core.types import load_record
@@ -105,3 +106,22 @@ def test_both_ways_to_score_subsets(scores, tmp_path, options, call) -> None:
     assert all(6000 <= steps < 6000 + 3 * iteration for steps in spent), "at equal steps, whatever they are spent on"
     own = json.loads((folder / "groups/metrics.jsonl").read_text().splitlines()[-1])["steps"]
     assert own < 6000 - run.meta_steps - run.rollout_steps - rolled_out + 2 * iteration
+
+
+@pytest.mark.parametrize("done", range(len(pipeline.STAGES)))
+def test_who_is_killed_while_going_back_keeps_no_result_of_what_is_gone(done, tmp_path, finished, monkeypatch) -> None:
+    run = read_run(shutil.copytree(finished, tmp_path / "run"))
+    forget, forgotten = pipeline.forget, []
+
+    def killed_in_between(run, names):
+        if len(forgotten) == done:
+            raise KeyboardInterrupt
+        forgotten.append(names)
+        forget(run, names)
+
+    monkeypatch.setattr(pipeline, "forget", killed_in_between)
+    with pytest.raises(KeyboardInterrupt):
+        pipeline.train(run, start="meta")
+    assert not run.costs()
+    left = [all(run.path(name).exists() for name in (*s.results(run), *s.trainings(run))) for s in pipeline.STAGES]
+    assert left == [True] * (len(left) - done) + [False] * done
