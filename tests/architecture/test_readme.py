@@ -91,6 +91,10 @@ def test_its_robot_and_suite_are_the_smallest_that_work(tmp_path: Path) -> None:
 
 
 def test_its_way_from_a_urdf_gives_a_robot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import mujoco
+    import numpy as np
+
+    from pgx_core.errors import SuiteError
     from pgx_core.objectives.objective import Robot
     from pgx_core.simulation.robot_model import compile_robot
 
@@ -99,7 +103,15 @@ def test_its_way_from_a_urdf_gives_a_robot(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.chdir(tmp_path)
     exec(script, {})
     terms = ("joint_positions", "projected_gravity", "angular_velocity")
-    contract = compile_robot(Robot("mine", Path("robot.xml"), 50.0, terms, action_scale=0.2)).contract
+    robot = Robot("mine", Path("robot.xml"), 50.0, terms, action_scale=0.2)
+    with pytest.raises(SuiteError, match=r"FL_calf_joint.*the home pose"):  # it cannot stretch its legs to the zeros
+        compile_robot(robot)
+    spec = mujoco.MjSpec.from_file("robot.xml")
+    model = spec.compile()
+    spec.add_key(name="home", qpos=[*model.qpos0[:7], *np.clip(model.qpos0[7:], *model.jnt_range[1:].T)])
+    spec.compile()
+    robot.mjcf.write_text(spec.to_xml())
+    contract = compile_robot(robot).contract
     assert (contract.action_size, contract.command_type, contract.control_rate) == (12, "position", 50.0)
     calf = next(joint for joint in contract.joints if joint.name == "FL_calf_joint")
     assert (calf.lower, calf.upper, calf.effort_limit) == (-2.7227, -0.83776, 35.55)
