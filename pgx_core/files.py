@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import fcntl
 import os
 import re
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from pgx_core.errors import RunError
@@ -66,6 +67,28 @@ def atomic_folder(path: Path) -> Iterator[Path]:
         if path.exists():
             path.replace(folder / f"{path.name}{REPLACED}")
         draft.replace(path)
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Nobody else who asks works in that folder meanwhile: two would remove each other's drafts and results.
+
+    Raises:
+        RunError: somebody does.
+    """
+    if not folder.is_dir():  # whoever looks for something in there says it better
+        yield
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        with suppress(OSError):  # a file system that knows no locks
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise RunError(f"another pgx works in '{folder}': wait for it, or choose another folder") from error
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def remove_drafts(folder: Path) -> None:

@@ -18,7 +18,7 @@ import pytest
 
 from pgx_core import files
 from pgx_core.errors import RunError
-from pgx_core.files import atomic_folder, atomic_path, remove_drafts, write_file
+from pgx_core.files import atomic_folder, atomic_path, locked, remove_drafts, write_file
 
 BIG = b"x" * 10_000
 
@@ -221,3 +221,13 @@ def test_an_interrupt_between_two_renames_gives_the_old_folder_back(tmp_path, mo
         (draft / "new").write_text("new")
     assert [p.name for p in path.iterdir()] == ["old"]
     assert [p.name for p in tmp_path.iterdir()] == ["a"]
+
+
+def test_one_works_in_a_folder_at_a_time(tmp_path):
+    with locked(tmp_path):
+        with pytest.raises(RunError, match="another pgx works in"), locked(tmp_path):
+            pass
+        with locked(tmp_path / "other"):
+            pass
+    with locked(tmp_path):
+        pass

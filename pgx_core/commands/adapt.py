@@ -7,7 +7,7 @@ from typing import Annotated
 
 import tyro
 
-from pgx_core.files import write_file
+from pgx_core.files import locked, write_file
 from pgx_core.meta_rl import adapt_run, figures_json, table
 from pgx_core.training.adaptation import AdaptationConfig
 
@@ -24,7 +24,8 @@ def main(
         json: file for the figures, flat.
         config: settings.
     """
-    found = adapt_run(run, config, say=lambda line: print(line, flush=True))
+    with locked(run):
+        found = adapt_run(run, config, say=lambda line: print(line, flush=True))
     if json is not None:
         write_file(json, figures_json(found))
     print(table(found))

@@ -9,6 +9,7 @@ from typing import Annotated
 import torch
 import tyro
 
+from pgx_core.files import locked
 from pgx_core.objectives.loading import short_name
 from pgx_core.pipeline import check_stages, train
 from pgx_core.run import RunConfig, open_run
@@ -44,6 +45,7 @@ def main(
     torch.set_num_threads(1)
     config = replace(config, training=config.training.placed(backend, device))
     run = open_run(out or Path("runs") / short_name(suite), suite, config)
-    train(run, from_stage, to_stage, say=lambda line: print(line, flush=True), workers=workers)
+    with locked(run.folder):
+        train(run, from_stage, to_stage, say=lambda line: print(line, flush=True), workers=workers)
     if to_stage is None:
         print(summary(run))

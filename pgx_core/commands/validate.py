@@ -8,7 +8,7 @@ from typing import Annotated
 import torch
 import tyro
 
-from pgx_core.files import write_file
+from pgx_core.files import locked, write_file
 from pgx_core.scale import Workers, check_workers
 from pgx_core.validation.findings import figures_json, table
 from pgx_core.validation.stages import validate
@@ -31,8 +31,9 @@ def main(
     """
     check_workers(workers)
     torch.set_num_threads(1)
-    validation = open_validation(run, config)
-    findings = validate(validation, say=lambda line: print(line, flush=True), workers=workers)
+    with locked(run):
+        validation = open_validation(run, config)
+        findings = validate(validation, say=lambda line: print(line, flush=True), workers=workers)
     if json is not None:
         write_file(json, figures_json(findings))
     print(table(findings))

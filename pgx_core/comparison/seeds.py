@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from pgx_core.errors import require
-from pgx_core.files import remove_drafts
+from pgx_core.files import locked, remove_drafts
 from pgx_core.pipeline import train
 from pgx_core.run import Run, RunConfig, open_run, read_run
 from pgx_core.scale import Part, Workers, spread_trainings
@@ -53,13 +53,14 @@ def train_seeds(
     """
     require(count >= 2, "seeds", "2 or more", count)
     torch.set_num_threads(1)
-    remove_drafts(folder)
     seeds = range(config.seed, config.seed + count)
     runs = tuple(open_run(folder / f"seed_{seed}", reference, replace(config, seed=seed)) for seed in seeds)
-    if workers != 1:
-        _spread(runs, stop, workers)
-    for run in runs:
-        train(run, stop=stop, say=partial(_say, run.config.seed))
+    with locked(folder):
+        remove_drafts(folder)
+        if workers != 1:
+            _spread(runs, stop, workers)
+        for run in runs:
+            train(run, stop=stop, say=partial(_say, run.config.seed))
     return runs
 
 

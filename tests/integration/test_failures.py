@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from pgx_core.files import locked
 from pgx_core.report.pictures import Picture
 from pgx_core.serving import verify_bundle
 
@@ -304,6 +305,21 @@ def test_a_reward_that_fails_later(tmp_path, options, call) -> None:
     (tmp_path / "mine.py").write_text(SUITE.format(body=body))
     ended = call("train", f"{tmp_path / 'mine.py'}:suite", *options, "--out", tmp_path / "run")
     assert ended.status == 1 and "'push' returned inf; expected a finite" in ended.complaint.replace("-inf", "inf")
+
+
+def test_a_run_that_another_process_works_on_is_left_alone(tmp_path, options, call) -> None:
+    (tmp_path / "mine.py").write_text(SUITE.format(body="return state.qvel[:, 0].clip(-1, 1)"))
+    folder = tmp_path / "run"
+    train = ("train", f"{tmp_path / 'mine.py'}:suite", *options, "--out", folder)
+    assert call(*train, "--to", "meta").status == 0
+    draft = folder / ".meta.abcd1234"
+    draft.mkdir()
+    with locked(folder):
+        ended = call(*train, "--to", "rollouts")
+    assert ended.status == 1 and f"another pgx works in '{folder}'" in ended.complaint
+    assert draft.exists() and not (folder / "transitions.npz").exists()
+    assert call(*train, "--to", "rollouts").status == 0
+    assert not draft.exists()
 
 
 @pytest.mark.parametrize("command", ["train", "report", "export"])
