@@ -166,7 +166,7 @@ class InputGate:
 
     def _fault(self, name: str, sample: Sample | None, now: Instant) -> str:
         limit = self._limits[name]
-        if sample is None:
+        if sample is None or sample.stamp < self._earliest:  # one that was being taken while all was forgotten
             reason = "nothing has come yet"
         else:
             arrived, stamped = now.monotonic - sample.arrival, now.ros - sample.stamp

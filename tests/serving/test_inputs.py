@@ -212,6 +212,21 @@ def test_forgotten_readings_must_come_again_with_whatever_stamps(gate):
     assert fill(gate, Instant(NOW.monotonic, 3.0)).read(Instant(NOW.monotonic, 3.0)).fault == ""
 
 
+def test_a_message_that_was_being_taken_when_all_was_forgotten_is_forgotten_too(gate):
+    """Messages come on another thread."""
+
+    class Names(list):
+        def __iter__(self):
+            gate.forget(before=NOW.ros + 0.01)
+            return super().__iter__()
+
+    fill(gate)
+    assert gate.joint_state(Names(NAMES), STILL, STILL, NOW.ros, NOW) == ""
+    assert gate.read(NOW).fault == "joint_states: nothing has come yet" and gate.read(NOW).positions is None
+    gate.forget()
+    assert fill(gate).read(NOW).fault == ""
+
+
 def test_readings_are_the_gates_own(gate):
     mine = np.array([1.0, 2.0, 3.0])
     gate.joint_state(NAMES, mine, mine, NOW.ros, NOW)
