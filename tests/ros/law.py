@@ -75,10 +75,11 @@ class Law:
 
     def check(self) -> None:
         """Judge what was heard since the last time."""
-        for topic, heard in self._heard.items():
-            count = len(heard)  # more may come meanwhile
+        for topic, heard in list(self._heard.items()):  # more topics may come meanwhile
+            count = len(heard)  # and more commands
             sent = sorted(heard[:count], key=lambda one: one.stamp)
             heard[:count] = sent[-1:]  # the next one follows it
+            assert all(np.isfinite(one.values).all() for one in sent), f"{topic}: NaN or infinity was published"
             for before, one in itertools.pairwise(sent):
                 self._judge(topic, before, one)
 
@@ -86,7 +87,6 @@ class Law:
         self.judged += 1
         self._last[before.sender] = before
         own = self._last.get(one.sender)
-        assert np.isfinite(one.values).all(), f"{topic}: NaN or infinity was published"
         ticks = 1.0 + max(0, one.number - (own.number if own else 0) - 1)  # some were sent, and not heard
         if own is None or one.stamp - own.stamp > STILL:  # the robot may be elsewhere: as far as the time allows
             ticks += max(0.0, round((one.stamp - before.stamp) * self.contract.control_rate) - 1.0)

@@ -100,8 +100,8 @@ def test_one_that_hands_over_may_be_a_tick_away_and_no_more(judge: Law) -> None:
         judge.check()
 
 
-@pytest.mark.parametrize("number", [math.nan, math.inf])
-def test_no_number_is_none(judge: Law, publish, number: float) -> None:
-    publish(FORWARD, 0.0, number)
+@pytest.mark.parametrize("numbers", [(math.nan,), (0.0, math.nan), (0.0, math.inf)])
+def test_what_is_no_number_is_found_in_the_first_command_too(judge: Law, publish, numbers: tuple[float, ...]) -> None:
+    publish(FORWARD, *numbers)
     with pytest.raises(AssertionError, match="NaN or infinity"):
         judge.check()
