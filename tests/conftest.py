@@ -9,6 +9,7 @@ os.environ.setdefault("MKL_NUM_THREADS", "1")
 
 import contextlib
 import functools
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +33,9 @@ ANNOTATED = [
 ]
 beartype_package("pgx_core")
 install_import_hook(ANNOTATED, "beartype.beartype")
+
+# The background jobs of a shell ignore Ctrl-C, and so would every process that is started here.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Deadlines measure the machine's load, not the code; the same examples every time keep a red test red.
 settings.register_profile("pgx", deadline=None, derandomize=True)

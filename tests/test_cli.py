@@ -168,9 +168,7 @@ def test_what_an_interrupted_command_says(command, arguments, words) -> None:
 
 def test_real_process_interrupted_and_continued(tmp_path) -> None:
     command = [*PGX, "train", "tiny", "--out", str(tmp_path), "--to", "meta", "--training.checkpoint-seconds", "0"]
-    # A background shell has children ignore Ctrl-C, and so would this one's.
-    usual = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.default_int_handler)}
-    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **usual)
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     while not (tmp_path / "meta" / "checkpoint.pt").exists():
         assert process.poll() is None, process.communicate()
         time.sleep(0.01)

@@ -129,7 +129,6 @@ def _be_child(
         os.dup2(out, 1)
         os.dup2(err, 2)
         sys.stdout, sys.stderr = os.fdopen(1, "w"), os.fdopen(2, "w", 1)
-        signal.signal(signal.SIGINT, signal.default_int_handler)
         jaxtyping.config.update("jaxtyping_disable", True)  # see `unchecked`
         if file_limit is not None:
             resource.setrlimit(resource.RLIMIT_FSIZE, (file_limit, file_limit))

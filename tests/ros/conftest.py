@@ -33,7 +33,7 @@ from .processes import Launcher, Process
 ROOT = Path(__file__).parents[2]
 PROFILE = ROOT / "ros2_ws/src/pgx_sim/config/fastdds.xml"
 DOMAINS = range(1, 100)  # each is a network of its own; higher ones meet the ports of other programs
-TYPED = ("test_bag", "test_faults", "test_parity", "test_server", "test_switching", "test_wall_clock")
+TYPED = ("test_bag", "test_faults", "test_parity", "test_robots", "test_server", "test_switching", "test_wall_clock")
 HAS_TYPES = importlib.util.find_spec("pgx_msgs") is not None
 HAS_ROS = all(importlib.util.find_spec(package) for package in ("rclpy", "pgx_policy_server", "pgx_sim"))
 

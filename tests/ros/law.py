@@ -1,4 +1,4 @@
-"""The law: whatever a test does, every command that is published is finite, and changes no faster than the joints may.
+"""The law: whatever a test does, every published command is finite, in its range, and no faster than the joints may.
 
 A node with a ROS context of its own hears all topics that carry commands, in every namespace, beside the tests.
 """
@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import rclpy
+from pgx_policy_server.outputs import FIELDS
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.signals import SignalHandlerOptions
@@ -68,10 +69,17 @@ class Law:
         self._node.destroy_node()
         rclpy.shutdown(context=self._context)
 
-    def hold(self, contract: PolicyContract) -> None:
-        """From now on commands are of this robot."""
-        (limit,) = {joint.velocity_limit for joint in contract.joints}  # of all the same: their order says nothing
-        self.contract, self._limit = contract, limit / contract.control_rate
+    def hold(self, contract: PolicyContract, blend_s: float = 0.0) -> None:
+        """From now on commands are of this robot, of which velocities and efforts are blended for so long, s.
+
+        A limit of speed is the same for all joints, and the range that of the widest: their order says nothing.
+        """
+        (speed,) = {joint.velocity_limit for joint in contract.joints}
+        self._lower, self._upper = min(joint.lower for joint in contract.joints), max(j.upper for j in contract.joints)
+        self._limit = speed / contract.control_rate
+        if contract.command_type != "position":
+            self._limit = (self._upper - self._lower) / (blend_s * contract.control_rate)
+        self.contract = contract
 
     def check(self) -> None:
         """Judge what was heard since the last time."""
@@ -79,7 +87,10 @@ class Law:
             count = len(heard)  # and more commands
             sent = sorted(heard[:count], key=lambda one: one.stamp)
             heard[:count] = sent[-1:]  # the next one follows it
-            assert all(np.isfinite(one.values).all() for one in sent), f"{topic}: NaN or infinity was published"
+            for one in sent:
+                assert np.isfinite(one.values).all(), f"{topic}: NaN or infinity was published"
+                inside = (self._lower <= one.values).all() and (one.values <= self._upper).all()
+                assert inside, f"{topic}: {one.values} is out of range"
             for before, one in itertools.pairwise(sent):
                 self._judge(topic, before, one)
 
@@ -108,7 +119,7 @@ class Law:
                 self._names[sender] = self._name(topic, sender)
             if self._names[sender] not in OWN:
                 stamp, number = 1e-9 * info["source_timestamp"], info["publication_sequence_number"]
-                heard.append(Sent(stamp, sender, number, _values(message)))
+                heard.append(Sent(stamp, sender, number, values_of(message, self.contract.command_type)))
 
         qos = QoSProfile(depth=1000, reliability=ReliabilityPolicy.RELIABLE)
         self._node.create_subscription(kind, topic, hear, qos)
@@ -132,8 +143,11 @@ class Law:
         executor.shutdown()
 
 
-def _values(message: Float64MultiArray | JointTrajectory | JointState) -> np.ndarray:
-    """Of a robot that is commanded positions."""
+def values_of(message: Float64MultiArray | JointTrajectory | JointState, command_type: str) -> np.ndarray:
+    """The numbers of a command."""
     if isinstance(message, Float64MultiArray):
         return np.array(message.data)
-    return np.array(message.position if isinstance(message, JointState) else message.points[-1].positions)
+    in_point, in_state = FIELDS[command_type]
+    return np.array(
+        getattr(message, in_state) if isinstance(message, JointState) else getattr(message.points[-1], in_point)
+    )

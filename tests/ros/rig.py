@@ -27,10 +27,11 @@ class Rig:
     """A robot and a clock that go on one control tick at a time."""
 
     def __init__(self, recorder: Recorder, contract: PolicyContract) -> None:
-        self._recorder, self._contract = recorder, contract
+        self._recorder, self.contract = recorder, contract
         self._random = np.random.default_rng(0)
         self._period = round(1e9 / contract.control_rate)
         self.ticks, self.covariance = 0, 0.0  # of the orientation, its first entry
+        self.lean, self.speed = 0.0, 0.0  # rad about the y axis; rad/s of every joint: besides the noise
         node = recorder.node
         topics = {"/joint_states": JointState, "/imu/data": Imu, "/odom": Odometry, "/clock": Clock}
         self._publishers = {topic: node.create_publisher(kind, topic, 10) for topic, kind in topics.items()}
@@ -84,10 +85,11 @@ class Rig:
                 self.mirrored.append(self.mirror.tick(self.now).command)
 
     def _say(self, before: Instant) -> None:
-        n = len(self._contract.joints)
-        positions = [joint.default for joint in self._contract.joints] + 0.05 * self._random.normal(size=n)
+        n = len(self.contract.joints)
+        positions = [joint.default for joint in self.contract.joints] + 0.05 * self._random.normal(size=n)
         velocities, spin, velocity = (0.1 * self._random.normal(size=size) for size in (n, 3, 3))
-        names = [joint.name for joint in self._contract.joints]
+        velocities += self.speed
+        names = [joint.name for joint in self.contract.joints]
         stamp = self.ticks * self._period
         order = self._random.permutation(n)  # a robot lists its joints as it likes
         joints = JointState(name=[names[i] for i in order])
@@ -95,7 +97,8 @@ class Rig:
         joints.velocity = array.array("d", velocities[order])
         imu, odom, clock = Imu(), Odometry(), Clock()
         imu.orientation_covariance[0] = self.covariance
-        orientation = np.array([1.0, *(0.1 * self._random.normal(size=3))])
+        orientation = np.array([np.cos(self.lean / 2), *(0.1 * self._random.normal(size=3))])
+        orientation[2] += np.sin(self.lean / 2)
         orientation /= np.linalg.norm(orientation)
         turn = imu.orientation
         turn.w, turn.x, turn.y, turn.z = orientation

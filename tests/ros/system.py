@@ -24,35 +24,42 @@ from lifecycle_msgs.srv import ChangeState
 from nav_msgs.msg import Odometry
 from pgx_msgs.msg import ObjectiveCommand, PolicyStatus, SwitchEvent
 from pgx_msgs.srv import InjectFault, SetObjective
+from pgx_policy_server.outputs import TOPICS as COMMAND_TOPICS
 from pgx_policy_server.spinning import QuickestExecutor
 from rclpy.executors import Executor, SingleThreadedExecutor
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.signals import SignalHandlerOptions
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import Imu, JointState
-from std_msgs.msg import Bool, Float64MultiArray, String
+from std_msgs.msg import Bool, String
 
 from pgx_core.contract import ObjectiveContract, PolicyContract
 from pgx_core.export.bundle import BundleContents, GroupPolicy, write_bundle
 from pgx_core.learning.network import GaussianPolicy
+from pgx_core.objectives.objective import Robot
 from pgx_core.objectives.suites import RUNNER
 from pgx_core.serving.modes import PAUSE
 from pgx_core.simulation.robot_model import compile_robot, standalone_mjcf
 
 from .law import Law
 from .processes import Launcher, Process, wait_until
-from .recorder import COMMANDS, Heard, Recorder
+from .recorder import Heard, Recorder
 
 RATE = 50.0  # Hz
 TICK = 1.0 / RATE
 VELOCITY_LIMIT = 3.0  # rad/s: the policies are 12 ticks apart
+SLOW_RUNNER = replace(RUNNER, control_rate=RATE, velocity_limit=VELOCITY_LIMIT, maximum_tilt=None)
 ACTIONS = {"calm": 0.5, "quick": -0.5}  # of every joint
 OBJECTIVES = {"stand": (0.0, "calm"), "walk": (0.5, "calm"), "run": (2.0, "quick"), "sprint": (3.0, "quick")}
 SCHEDULING = 1.0  # s that a busy machine may keep a process waiting; added to deadlines on the machine's clock
 PRIORITY = -15  # nice value of the processes of a system
+CONTROLLER = "forward_position_controller"
 EVENTS, STATUS = "/policy_server/events", "/policy_server/status"
 INPUTS = {"joint_states": "/joint_states", "imu": "/imu/data", "odometry": "/odom"}
 TOPICS = {"/joint_states": JointState, "/imu/data": Imu, "/odom": Odometry, "/clock": Clock}
+DISCOVERY = 3.0  # s until a process that starts is known to the others
+DIAGNOSTIC_PERIOD = 1.0  # s
+LOST = 3  # ticks that a message lost or late on the way may cost
 TIMEOUT = 0.5  # s of silence, of the watchdog: more than a busy machine keeps a server waiting
 SERVER = {
     "timeout_s": TIMEOUT,
@@ -64,11 +71,9 @@ SERVER = {
 }
 
 
-def make_bundle(folder: Path) -> Path:
-    """Two untrained policies of the planar runner: each wants a pose of its own, and hardly looks at the robot."""
-    contract = compile_robot(RUNNER).contract
-    joints = tuple(replace(joint, velocity_limit=VELOCITY_LIMIT) for joint in contract.joints)
-    contract = replace(contract, joints=joints, control_rate=RATE, maximum_tilt=None)
+def make_bundle(folder: Path, robot: Robot = SLOW_RUNNER) -> Path:
+    """Two untrained policies of a robot: each wants a pose of its own, and hardly looks at the robot."""
+    contract = compile_robot(robot).contract
     objectives = tuple(
         ObjectiveContract(name, {"velocity": velocity}, group, score=0.5)
         for name, (velocity, group) in OBJECTIVES.items()
@@ -82,7 +87,7 @@ def make_bundle(folder: Path) -> Path:
         config={},
         seed=0,
         rationale="For the tests.",
-        robot_xml=standalone_mjcf(RUNNER)[0],
+        robot_xml=standalone_mjcf(robot)[0],
     )
     return write_bundle(folder, contents)
 
@@ -107,14 +112,14 @@ def seconds(stamp: Any) -> float:
 class Witness(Recorder):
     """A recorder of which the arrivals are the moments of sending: a busy machine hears late, but stamps early."""
 
-    def listen(self, message_type: type, topic: str, reliable: bool = False, latched: bool = False) -> list[Heard]:
+    def listen(self, message_type: type, topic: str, reliable: bool = True, latched: bool = False) -> list[Heard]:
         heard, later = self.heard[topic], time.time() - time.monotonic()  # the writers stamp by the former
 
         def hear(message: Any, info: dict[str, int]) -> None:
             heard.append(Heard(1e-9 * info["source_timestamp"] - later, message))
 
-        qos = QoSProfile(depth=1000, reliability=ReliabilityPolicy.RELIABLE)
-        self.node.create_subscription(message_type, topic, hear, qos)
+        reliability = ReliabilityPolicy.RELIABLE if reliable else ReliabilityPolicy.BEST_EFFORT
+        self.node.create_subscription(message_type, topic, hear, QoSProfile(depth=1000, reliability=reliability))
         return heard
 
 
@@ -126,15 +131,24 @@ class System:
         witness: hears what is timed: commands, events and diagnostics.
         launcher: starts processes.
         bundle: served.
+        message: of the commands, as all three know it.
         settings: of the server, besides `SERVER`.
     """
 
     def __init__(
-        self, recorder: Recorder, witness: Witness, launcher: Launcher, bundle: Path, settings: dict[str, Any]
+        self,
+        recorder: Recorder,
+        witness: Witness,
+        launcher: Launcher,
+        bundle: Path,
+        message: str,
+        settings: dict[str, Any],
     ) -> None:
         self.recorder, self.heard, self.bundle = recorder, recorder.heard, bundle
-        self._launcher, self.settings = launcher, SERVER | settings
-        witness.listen(Float64MultiArray, COMMANDS)
+        self._launcher, self._message, self.settings = launcher, message, SERVER | settings
+        kind, topic = COMMAND_TOPICS[message]
+        self.commands = witness.listen(kind, "/" + topic.format(controller=CONTROLLER))
+        self.listen = witness.listen
         witness.listen(SwitchEvent, EVENTS)
         witness.listen(DiagnosticArray, "/diagnostics")
         recorder.listen(PolicyStatus, STATUS, reliable=True)
@@ -149,7 +163,8 @@ class System:
 
     def start(self, executable: str, **parameters: Any) -> Process:
         package = "pgx_sim" if executable == "sim" else "pgx_policy_server"
-        process = self._launcher(package, executable, bundle_path=str(self.bundle), **parameters)
+        shared = {"bundle_path": str(self.bundle), "command_out_type": self._message, "controller": CONTROLLER}
+        process = self._launcher(package, executable, **shared, **parameters)
         hurry(process.popen.pid)
         return process
 
@@ -168,10 +183,6 @@ class System:
     def clock(self) -> float:
         """The ROS time that was heard last, s."""
         return seconds(self.heard["/clock"][-1].message.clock)
-
-    @property
-    def commands(self) -> list[Heard]:
-        return self.heard[COMMANDS]
 
     def mark(self, topic: str = EVENTS) -> int:
         """How much of a topic was heard: `after` it something may come."""
@@ -211,6 +222,19 @@ class System:
         """Modes that were entered."""
         return [h.message.target for h in self.heard[EVENTS][after:] if h.message.kind == "mode"]
 
+    def joint_positions(self) -> np.ndarray:
+        """The last ones heard, in the contract's order."""
+        message = self.heard["/joint_states"][-1].message
+        positions = dict(zip(message.name, message.position, strict=True))
+        return np.array([positions[joint.name] for joint in self.recorder.contract.joints])
+
+    def takeover(self, dead_since: float) -> float:
+        """Seconds from the last command before `dead_since` to the first after it, which can only be the watchdog's."""
+        wait_until(lambda: self.commands[-1].arrival > dead_since, 5.0, "a command of the watchdog")
+        arrivals = np.array([h.arrival for h in self.commands])
+        place = int(np.searchsorted(arrivals, dead_since, side="right"))
+        return float(arrivals[place] - arrivals[place - 1])
+
     def heal(self) -> None:
         """All three run, nothing is broken, and the robot walks."""
         for name in ("sim", "server", "watchdog"):
@@ -247,15 +271,17 @@ class System:
 
 
 @contextmanager
-def running_system(folder: Path, law: Law, **settings: Any) -> Iterator[System]:
+def running_system(
+    folder: Path, law: Law, robot: Robot = SLOW_RUNNER, message: str = "forward", **settings: Any
+) -> Iterator[System]:
     """A system in full run, stopped at the end; its commands are under the law."""
-    bundle = make_bundle(folder / "bundle")
+    bundle = make_bundle(folder / "bundle", robot)
     launcher = Launcher(folder)
     before = os.getpriority(os.PRIO_PROCESS, 0)
     hurry(0)
     rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
     contract, usual = _contract_of(bundle), law.contract
-    law.hold(contract)
+    law.hold(contract, settings.get("blend_s", SERVER["blend_s"]))
     recorder = Recorder(rclpy.create_node("recorder"), contract)
     witness = Witness(rclpy.create_node("witness"), contract, recorder.heard)
     stopping = threading.Event()
@@ -265,7 +291,7 @@ def running_system(folder: Path, law: Law, **settings: Any) -> Iterator[System]:
     for thread in threads:
         thread.start()
     try:
-        yield System(recorder, witness, launcher, bundle, settings)
+        yield System(recorder, witness, launcher, bundle, message, settings)
         launcher.stop_all()
         law.check()
         assert not launcher.stuck, f"had to be killed: {', '.join(launcher.stuck)}"

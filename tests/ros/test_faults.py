@@ -23,16 +23,27 @@ from pgx_core.serving.modes import PAUSE
 
 from .law import Law
 from .processes import shares_memory, wait_until
-from .system import EVENTS, INPUTS, SCHEDULING, STATUS, TICK, TIMEOUT, System, running_system, seconds
+from .system import (
+    DIAGNOSTIC_PERIOD,
+    DISCOVERY,
+    EVENTS,
+    INPUTS,
+    LOST,
+    SCHEDULING,
+    STATUS,
+    TICK,
+    TIMEOUT,
+    System,
+    running_system,
+    seconds,
+)
 
 DEFAULTS = {row.name: row.default for row in SERVER_ROWS}
 AGES = {"joint_states": "joint_state_age_s", "imu": "imu_age_s", "odometry": "odometry_age_s"}
 SIM_NAMES = {"joint_states": "joint_states", "imu": "imu", "odometry": "odom"}  # of the inputs, for the simulator
 FRAME = 0.01  # s of simulated time between two readings
-DISCOVERY = 3.0  # s until a process that starts is known to the others
-SILENCE_OF_WATCHDOG, DIAGNOSTIC_PERIOD = 1.0, 1.0  # s
+SILENCE_OF_WATCHDOG = 1.0  # s
 TAKEOVER = "the policy server is silent"  # says the watchdog
-LOST = 3  # ticks that a message lost or late on the way may cost
 
 
 @pytest.fixture(scope="module")
@@ -103,18 +114,11 @@ def test_a_delay_beyond_the_age_damps_the_robot(system: System) -> None:
     assert "s old by its stamp" in system.ask(name="run").reason
 
 
-def joint_positions(system: System) -> np.ndarray:
-    """The last ones heard, in the contract's order."""
-    message = system.heard["/joint_states"][-1].message
-    positions = dict(zip(message.name, message.position, strict=True))
-    return np.array([positions[joint.name] for joint in system.recorder.contract.joints])
-
-
 def assert_damping(system: System) -> None:
     """The commands come to be where the joints are measured, each joint its own."""
 
     def follow() -> bool:
-        positions = joint_positions(system)
+        positions = system.joint_positions()
         gap = np.abs(np.array(system.commands[-1].message.data) - positions).max()
         return bool(gap < 0.05 and np.ptp(positions) > 0.2)  # the robot lies, and its joints can be told apart
 
@@ -264,19 +268,11 @@ def test_nobody_waits_for_a_listener_that_was_killed(system: System) -> None:
         assert not shares_memory(process.popen.pid), process.name
 
 
-def takeover(system: System, dead_since: float) -> float:
-    """Seconds from the last command before `dead_since` to the first after it, which can only be the watchdog's."""
-    wait_until(lambda: system.commands[-1].arrival > dead_since, 5.0, "a command of the watchdog")
-    arrivals = np.array([h.arrival for h in system.commands])
-    place = int(np.searchsorted(arrivals, dead_since, side="right"))
-    return float(arrivals[place] - arrivals[place - 1])
-
-
 def test_a_killed_server_is_replaced_by_the_watchdog_in_time(system: System) -> None:
     reported, limp = system.mark("/diagnostics"), system.sim.log.count("no commands")
     system.server.popen.send_signal(signal.SIGKILL)
     system.server.popen.wait()
-    wait = takeover(system, time.monotonic())
+    wait = system.takeover(time.monotonic())
     assert TIMEOUT - 2 * TICK < wait < TIMEOUT + LOST * TICK + SCHEDULING
     system.diagnosis("watchdog", DiagnosticStatus.ERROR, "commanding the safe state", reported)
     assert_damping(system)
@@ -354,7 +350,8 @@ def test_a_server_started_twice_commands_once(system: System) -> None:
     """By mistake, under the same name: the second one refuses to be activated, and the first one goes on."""
     mark = system.mark()
     second = system.start("policy_server", **system.settings)
-    second.wait_for(": two nodes must not command one robot", 30.0)
+    second.wait_for("bundle 'faults': ", 30.0)
+    second.wait_for(": two nodes must not command one robot", DISCOVERY + SCHEDULING)
     go_on(system)
     assert second.stop() == 0 and "INACTIVE -> HOLD" not in second.log
     assert not system.mode_events(mark)

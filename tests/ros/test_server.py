@@ -22,6 +22,7 @@ from lifecycle_msgs.srv import ChangeState, GetState
 from pgx_msgs.msg import ObjectiveCommand
 from pgx_msgs.srv import ListObjectives, SetObjective
 from pgx_policy_server.claim import Claim
+from pgx_policy_server.inputs import stamp_of
 from pgx_policy_server.parameters import SERVER
 from pgx_policy_server.server_node import without_ages
 from rcl_interfaces.msg import Parameter, ParameterType, ParameterValue
@@ -37,6 +38,7 @@ from .conftest import write_runner
 from .processes import Process, wait_until
 from .recorder import COMMANDS, Recorder
 from .rig import ACTIVE_POLICY, STATUS, Rig
+from .system import DIAGNOSTIC_PERIOD, DISCOVERY, SCHEDULING
 
 EVENTS = "/policy_server/events"
 BEST_EFFORT = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
@@ -397,6 +399,28 @@ def test_an_imu_without_orientation_is_refused_however_level_it_is(active: Proce
     recorder.wait_for(STATUS, lambda m: m.mode in ("HOLD", "DAMP") and "measures none" in m.reason)
 
 
+@pytest.mark.parametrize(("danger", "words"), [("lean", "the base leans by"), ("speed", "moves at")])
+def test_a_robot_that_falls_or_runs_away_is_damped_in_the_same_tick(
+    active: Process, rig: Rig, ask, recorder, danger: str, words: str
+) -> None:
+    contract = rig.contract
+    limits = {"lean": contract.maximum_tilt, "speed": ServingConfig().overspeed * contract.joints[0].velocity_limit}
+    assert ask(name="walk").accepted
+    rig.step(60)
+    mark = len(recorder.heard[EVENTS])
+    setattr(rig, danger, 0.7 * limits[danger])
+    rig.step(10)
+    assert len(recorder.heard[EVENTS]) == mark, "it is not there yet"
+    setattr(rig, danger, 1.3 * limits[danger])
+    rig.step()
+    event = recorder.wait_for(EVENTS, lambda m: m.kind == "mode", after=mark).message
+    assert event.target == "DAMP" and words in event.reason
+    assert stamp_of(event.header) == pytest.approx(rig.now.ros)
+    setattr(rig, danger, 0.0)
+    rig.step(60)
+    assert recorder.heard[STATUS][-1].message.mode == "DAMP", "it waits to be asked"
+
+
 def test_a_button_that_was_pressed_before_is_heard(start_server, rig: Rig, change, recorder) -> None:
     """One that speaks on change, and is latched."""
     qos = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
@@ -441,15 +465,16 @@ def test_a_second_server_is_refused(active: Process, rig: Rig, start_server, rec
     second = start_server(name="second", use_sim_time=True, watchdog="")
     request = ChangeState.Request(transition=Transition(id=CONFIGURE))
     assert recorder.call(ChangeState, "/second/change_state", request).success
-    time.sleep(0.5)
-    request = ChangeState.Request(transition=Transition(id=ACTIVATE))
+    request, asked = ChangeState.Request(transition=Transition(id=ACTIVATE)), time.monotonic()
     assert not recorder.call(ChangeState, "/second/change_state", request).success
+    assert time.monotonic() - asked < SCHEDULING
     assert "two nodes must not command one robot" in second.log
 
 
 def test_another_commander_is_reported(active: Process, rig: Rig, recorder) -> None:
     recorder.node.create_publisher(Float64MultiArray, COMMANDS, 10)
-    recorder.wait_for("/diagnostics", the_policy(DiagnosticStatus.ERROR, "is published by /recorder too"))
+    told = the_policy(DiagnosticStatus.ERROR, "is published by /recorder too")
+    recorder.wait_for("/diagnostics", told, timeout=DISCOVERY + DIAGNOSTIC_PERIOD + SCHEDULING)
 
 
 def test_a_commander_that_discovery_misses_is_refused_too(rig: Rig, start_server, change, recorder) -> None:
