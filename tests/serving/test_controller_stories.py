@@ -138,15 +138,15 @@ def witness_of(driver):
     return Witness(driver, round(0.3 * 50))
 
 
-@settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow])
+@pytest.mark.parametrize("kind", ["position", "conditioned", "effort", "velocity"])
+@pytest.mark.parametrize("safe", ["hold", "damp"])
+@settings(max_examples=20, suppress_health_check=[HealthCheck.too_slow])
 @given(
     story=st.lists(ACTIONS, min_size=10, max_size=40),
-    kind=st.sampled_from(("position", "conditioned", "effort", "velocity")),
-    safe=st.sampled_from(("hold", "damp")),
     neutral=st.sampled_from(("", "jump")),
     timeouts=st.sampled_from(((0.0, 0.0), (0.5, 0.0), (0.3, 0.4))),
 )
-def test_no_story_breaks_a_rule(bundles, under, readings, drive, story, kind, safe, neutral, timeouts):
+def test_no_story_breaks_a_rule(bundles, under, readings, drive, kind, safe, story, neutral, timeouts):
     bundle = under(bundles[kind], safe_state=safe, maximum_tilt=1.0)
     command_timeout, estop_timeout = timeouts
     assume(neutral or safe == "hold" or not command_timeout)  # which is refused
