@@ -19,7 +19,7 @@ from .processes import die_with_us
 from .system import EVENTS, OBJECTIVES, RATE, TICK, VELOCITY_LIMIT, System, running_system
 
 SWITCHES = 1000
-DWELL = 0.05  # s
+DWELL = TICK  # s
 PAUSES = (DWELL, DWELL + 2 * TICK)  # s from a switch to the next wish, at random
 LATENCY = 0.04  # s from a wish to the first command of its policy
 HOG = "while True: pass"
