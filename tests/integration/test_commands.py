@@ -128,6 +128,9 @@ def test_the_switch_matrix_becomes_part_of_the_bundle(finished, tmp_path, call) 
     assert [path.name for path in tmp_path.iterdir()] == ["bundle"], "nothing is left beside it"
     (bundle / "switch_matrix.json").write_text("{}")
     assert "switch_matrix.json" in call("verify", bundle).complaint
+    replaced = call("export", finished, "--out", bundle)
+    assert replaced.status == 0 and "without the old bundle's switch_matrix.json: measure" in replaced.err
+    assert load_bundle(bundle).switches is None
 
 
 def test_the_switch_matrix_refuses(finished, tmp_path, call) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 import threading
+import time
 from collections import defaultdict
 from dataclasses import dataclass
 from typing import Any
@@ -79,15 +80,17 @@ class Law:
         self._limit = speed / contract.control_rate
         if contract.command_type != "position":
             self._limit = (self._upper - self._lower) / (blend_s * contract.control_rate)
-        self.contract = contract
+        self.contract, self._since = contract, time.time()
 
     def check(self) -> None:
         """Judge what was heard since the last time."""
         for topic, heard in list(self._heard.items()):  # more topics may come meanwhile
             count = len(heard)  # and more commands
-            sent = sorted(heard[:count], key=lambda one: one.stamp)
+            sent = sorted((one for one in heard[:count] if one.stamp >= self._since), key=lambda one: one.stamp)
             heard[:count] = sent[-1:]  # the next one follows it
             for one in sent:
+                expected, came = len(self.contract.joints), len(one.values)
+                assert came == expected, f"{topic}: expected a command for {expected} joints, got one for {came}"
                 assert np.isfinite(one.values).all(), f"{topic}: NaN or infinity was published"
                 inside = (self._lower <= one.values).all() and (one.values <= self._upper).all()
                 assert inside, f"{topic}: {one.values} is out of range"

@@ -49,7 +49,7 @@ def publish(law: Law, judge: Law) -> Iterator[Any]:
         wait_until(lambda: publisher.get_subscription_count() >= 2, 10.0, "both to listen")
         counts = [len(each._heard[topic]) for each in (judge, law)]
         for number in numbers:
-            values = [number] * len(judge.contract.joints)
+            values = [number] * 6
             if topic == FORWARD:
                 publisher.publish(Float64MultiArray(data=values))
             elif topic == JOINTS:
@@ -88,15 +88,29 @@ def test_a_jump_is_one_however_long_the_next_command_took(judge: Law, publish) -
 def test_one_that_hands_over_may_be_a_tick_away_and_no_more(judge: Law) -> None:
     step = judge.contract.joints[0].velocity_limit / judge.contract.control_rate
     sent = [(b"a", 1, 0.0), (b"b", 1, -0.5), (b"a", 2, 0.5), (b"b", 2, -0.5), (b"a", 3, 1.5)]
-    heard = [Sent(0.01 * k, sender, n, np.full(6, ticks * step)) for k, (sender, n, ticks) in enumerate(sent)]
+    now = time.time()
+    heard = [Sent(now + 0.01 * k, sender, n, np.full(6, ticks * step)) for k, (sender, n, ticks) in enumerate(sent)]
     judge._heard["/x/commands"] = heard.copy()
     judge.check()
-    far = Sent(0.05, b"b", 3, np.full(6, -1.4 * step))  # near to its own last one
+    far = Sent(now + 0.05, b"b", 3, np.full(6, -1.4 * step))  # near to its own last one
     judge._heard["/x/commands"].append(far)
     with pytest.raises(AssertionError, match="in 2 ticks"):
         judge.check()
     judge._heard["/x/commands"] = [*heard, replace(far, values=np.full(6, 0.6 * step))]  # near to the other's
     with pytest.raises(AssertionError, match="in 1 ticks"):
+        judge.check()
+
+
+def test_what_is_out_of_range_or_of_another_robot_is_found(judge: Law, publish) -> None:
+    highest = max(joint.upper for joint in judge.contract.joints)
+    publish(FORWARD, 1.01 * highest)
+    with pytest.raises(AssertionError, match="out of range"):
+        judge.check()
+    publish(FORWARD, 0.0)
+    judge.hold(replace(judge.contract, joints=judge.contract.joints[:2]))
+    judge.check()  # that was the other robot's
+    publish(FORWARD, 0.0)
+    with pytest.raises(AssertionError, match="expected a command for 2 joints, got one for 6"):
         judge.check()
 
 
