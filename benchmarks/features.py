@@ -15,7 +15,6 @@ The policy and the transitions are real: a short meta-training of a built-in sui
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 import tempfile
 import time
@@ -26,6 +25,7 @@ from typing import TypeVar
 
 import numpy as np
 import torch
+from common import write_json
 from threadpoolctl import threadpool_limits
 
 from pgx_core.gradients.basis import ProjectionBasis, projection_matrix
@@ -65,8 +65,7 @@ def main() -> None:
         figures |= fidelity(policy, transitions, config, arguments.seed)
     for name, figure in figures.items():
         print(f"{name:32} {figure:.5g}")
-    if arguments.json:
-        arguments.json.write_text(json.dumps(figures, indent=2) + "\n")
+    write_json(arguments.json, figures)
 
 
 def real_transitions(suite_name: str, seed: int) -> tuple[GaussianPolicy, Transitions]:

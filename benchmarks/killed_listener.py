@@ -18,6 +18,8 @@ import threading
 import time
 from pathlib import Path
 
+from common import write_json
+
 DOMAIN = 103
 RATE = 500.0  # Hz
 HELD_UP = 0.2  # s: no busy machine keeps a process waiting so long
@@ -57,8 +59,7 @@ def main() -> None:
         figures |= {f"{name}_{key}": value for key, value in json.loads(done.stdout).items()}
     for name, figure in figures.items():
         print(f"{name:28} {figure:g}")
-    if arguments.json:
-        arguments.json.write_text(json.dumps(figures, indent=2) + "\n")
+    write_json(arguments.json, figures)
 
 
 def measure(seconds: float) -> dict[str, float]:

@@ -16,7 +16,6 @@ take turns. Other programs should be quiet meanwhile.
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 import sys
 import tempfile
@@ -24,6 +23,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from common import write_json
 from pgx_policy_server.timing import WINDOW
 from ros_common import FEEDS_PER_TICK, OBJECTIVES, Feeder, executable, feeding, make_bundle, psutil, running
 
@@ -63,8 +63,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="pgx_serving_") as folder:
         for rate in RATES:
             figures |= compare(Path(folder), rate, arguments.turns)
-    if arguments.json:
-        arguments.json.write_text(json.dumps(figures, indent=2) + "\n")
+    write_json(arguments.json, figures)
 
 
 def compare(folder: Path, rate: float, turns: int) -> dict[str, float]:

@@ -12,7 +12,6 @@ the arrival of the wish.
 from __future__ import annotations
 
 import argparse
-import json
 import random
 import subprocess
 import sys
@@ -21,6 +20,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+from common import write_json
 from pgx_msgs.msg import SwitchEvent
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
@@ -100,8 +100,7 @@ def main() -> None:
             hog.wait()
     for name, figure in figures.items():
         print(f"{name} {figure:.3g}")
-    if arguments.json:
-        arguments.json.write_text(json.dumps(figures, indent=2) + "\n")
+    write_json(arguments.json, figures)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,6 @@ As on a robot, everything should run at a real-time priority (`chrt`), or other 
 from __future__ import annotations
 
 import argparse
-import json
 import multiprocessing
 import os
 import tempfile
@@ -29,6 +28,7 @@ from pathlib import Path
 
 import numpy as np
 import psutil
+from common import write_json
 from ros_common import FEEDS_PER_TICK, OBJECTIVES, Feeder, executable, feeding, make_bundle, running
 
 DOMAIN = 101
@@ -142,8 +142,7 @@ def soak(
         )
         figures = summary(notes) | account.figures()
         print("  ".join(f"{name} {figure:.4g}" for name, figure in (notes[-1] | figures).items()), flush=True)
-        if file:
-            file.write_text(json.dumps({**figures, "by_minute": notes}, indent=2) + "\n")
+        write_json(file, {**figures, "by_minute": notes})
 
 
 def wander(feeder: Feeder, account: Account, until: float) -> None:

@@ -12,7 +12,6 @@ batched solver has to find. The fastest of its suitable solvers and precisions c
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 import time
 from collections.abc import Callable
@@ -22,6 +21,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
+from common import write_json
 from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_limits
 
@@ -51,8 +51,7 @@ def main() -> None:
         figures = measure(features, sample(len(features.names), arguments.seed), arguments.repeats)
     for name, figure in figures.items():
         print(f"{name:32} {figure:.4g}")
-    if arguments.json:
-        arguments.json.write_text(json.dumps(figures, indent=2) + "\n")
+    write_json(arguments.json, figures)
 
 
 def measure(features: Features, subsets: np.ndarray, repeats: int) -> dict[str, float]:

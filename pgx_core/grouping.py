@@ -35,10 +35,7 @@ class GroupingConfig:
     def __post_init__(self) -> None:
         for name, part in vars(self).items():
             require_seed(part.seed, f"grouping.{name}.seed")
-        for name, draws in (("affinity", self.affinity.bootstrap), ("clustering", self.clustering.bootstrap)):
-            require(draws >= 2, f"grouping.{name}.bootstrap", "2 or more", draws)
-        threshold = self.clustering.stability_threshold
-        require(0 <= threshold <= 1, "grouping.clustering.stability_threshold", "0 to 1", threshold)
+        require(self.affinity.bootstrap >= 2, "grouping.affinity.bootstrap", "2 or more", self.affinity.bootstrap)
 
 
 def check_grouping(config: GroupingConfig, n: int) -> None:
@@ -48,9 +45,7 @@ def check_grouping(config: GroupingConfig, n: int) -> None:
         ConfigError: the first that does not.
     """
     sample_subsets(n, config.subsets)
-    k, k_max = config.clustering.k, config.clustering.k_max
-    require(k == "auto" or 1 <= k <= n, "grouping.clustering.k", f"auto, or 1 to the {n} objectives", k)
-    require(k_max is None or 1 <= k_max < n, "grouping.clustering.k_max", f"1 to {n - 1} (of {n} objectives)", k_max)
+    config.clustering.choices(n)
 
 
 def group_objectives(policy: nn.Module, transitions: Transitions, config: GroupingConfig | None = None) -> Partition:

@@ -9,10 +9,10 @@ import numpy as np
 from jaxtyping import Float, Int
 from sklearn.metrics import adjusted_rand_score
 
-from pgx_core.clustering.partitions import check_groupable, partition_values
+from pgx_core.clustering.partitions import partition_values
 from pgx_core.clustering.search import search_partitions
 from pgx_core.clustering.strategies import Strategy, sdp_groups
-from pgx_core.errors import ConfigError
+from pgx_core.errors import require
 from pgx_core.types import Affinity, Partition
 
 PAIR_CONFIDENCE = 0.975  # share of the replicates in which two objectives must harm each other to be parted
@@ -21,13 +21,36 @@ NOISE_SIGMAS = 3.0  # standard deviations by which a grouping's gain must exceed
 
 @dataclass(frozen=True)
 class ClusteringConfig:
-    """How many groups, and what counts as evidence for them."""
+    """How many groups, and what counts as evidence for them.
+
+    Raises:
+        ConfigError: a setting is out of range.
+    """
 
     k: int | Literal["auto"] = "auto"  # 1 to the number of objectives n
     k_max: int | None = None  # auto: most groups considered, 1 to n-1 (2 of two); None: n/2, rounded up (2 of two)
     stability_threshold: float = 0.6  # auto: least mean adjusted Rand index, 0 to 1
     bootstrap: int = 40  # replicates that are grouped anew to measure stability and noise, >= 2
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        share = self.stability_threshold
+        require(0 <= share <= 1, "grouping.clustering.stability_threshold", "0 to 1", share)
+        require(self.bootstrap >= 2, "grouping.clustering.bootstrap", "2 or more", self.bootstrap)
+
+    def choices(self, n: int) -> tuple[int, ...]:
+        """The numbers of groups to consider for n objectives, ascending.
+
+        Raises:
+            ConfigError: so many groups cannot be.
+        """
+        if self.k != "auto":
+            require(1 <= self.k <= n, "grouping.clustering.k", f"auto, or 1 to the {n} objectives", self.k)
+            return (self.k,)
+        most = 2 if n == 2 else max(1, n - 1)
+        k_max = self.k_max if self.k_max is not None else min(most, max(2, (n + 1) // 2))
+        require(1 <= k_max <= most, "grouping.clustering.k_max", f"1 to {most} (of {n} objectives)", k_max)
+        return tuple(range(1, k_max + 1))
 
 
 @dataclass(frozen=True)
@@ -63,9 +86,10 @@ def cluster(affinity: Affinity, config: ClusteringConfig, strategy: Strategy = s
     evidence for them.
 
     Raises:
-        ConfigError: a setting is out of range, a pair was never sampled together, or there are no replicates.
+        ConfigError: so many groups cannot be, a pair was never sampled together, or there are no replicates.
     """
-    ks = _checked_ks(affinity, config)
+    require(len(affinity.replicates) >= 2, "the affinity's replicates", "2 or more", len(affinity.replicates))
+    ks = config.choices(len(affinity.names))
     partitions = [strategy(affinity, k, config.seed) for k in ks]
     gains = np.stack([_gains(affinity.replicates, p.labels, p.k) for p in partitions])
     table = _measure(affinity, config, partitions, gains)
@@ -127,22 +151,3 @@ def _stability(replicates: Float[np.ndarray, "b n n"], partition: Partition, see
     # Local search from this partition and random ones finds what the strategy would, at a hundredth of the time.
     found = search_partitions(replicates, partition.labels[None], partition.k, seed)
     return float(np.mean([adjusted_rand_score(partition.labels, labels) for labels in found]))
-
-
-def _checked_ks(affinity: Affinity, config: ClusteringConfig) -> tuple[int, ...]:
-    """The numbers of groups to consider."""
-    n = len(affinity.names)
-    if config.bootstrap < 2 or len(affinity.replicates) < 2:
-        raise ConfigError(
-            f"expected at least 2 bootstrap replicates, got {len(affinity.replicates)} and bootstrap={config.bootstrap}"
-        )
-    if not 0 <= config.stability_threshold <= 1:
-        raise ConfigError(f"expected a stability threshold between 0 and 1, got {config.stability_threshold}")
-    check_groupable(affinity, config.k if config.k != "auto" else 1)
-    if config.k != "auto":
-        return (config.k,)
-    most = 2 if n == 2 else max(1, n - 1)
-    k_max = config.k_max if config.k_max is not None else min(most, max(2, (n + 1) // 2))
-    if not 1 <= k_max <= most:
-        raise ConfigError(f"expected k_max between 1 and {most} for {n} objectives, got {k_max}")
-    return tuple(range(1, k_max + 1))

@@ -142,18 +142,27 @@ def test_auto_is_quick(n: int, limit: float) -> None:
 
 
 @pytest.mark.parametrize(
-    ("config", "says"),
+    ("settings", "says"),
     [
-        (ClusteringConfig(k=7), "expected 1 to 6 groups"),
-        (ClusteringConfig(k_max=6), "k_max between 1 and 5"),
-        (ClusteringConfig(k_max=0), "k_max between 1 and 5"),
-        (ClusteringConfig(stability_threshold=1.5), "between 0 and 1, got 1.5"),
-        (ClusteringConfig(bootstrap=1), "at least 2 bootstrap replicates"),
+        ({"k": 7}, "k: expected auto, or 1 to the 6 objectives, got 7"),
+        ({"k": 0}, "k: expected auto, or 1 to the 6 objectives, got 0"),
+        ({"k_max": 6}, r"k_max: expected 1 to 5 \(of 6 objectives\), got 6"),
+        ({"k_max": 0}, r"k_max: expected 1 to 5 \(of 6 objectives\), got 0"),
+        ({"stability_threshold": 1.5}, "stability_threshold: expected 0 to 1, got 1.5"),
+        ({"bootstrap": 1}, "bootstrap: expected 2 or more, got 1"),
     ],
 )
-def test_bad_settings_are_refused(config: ClusteringConfig, says: str) -> None:
+def test_bad_settings_are_refused(settings: dict, says: str) -> None:
     with pytest.raises(ConfigError, match=says):
-        cluster(measured(np.zeros((6, 6)), 0, 1.0), config)
+        cluster(measured(np.zeros((6, 6)), 0, 1.0), ClusteringConfig(**settings))
+
+
+@pytest.mark.parametrize(
+    ("n", "ks"), [(1, (1,)), (2, (1, 2)), (3, (1, 2)), (4, (1, 2)), (5, (1, 2, 3)), (12, (1, 2, 3, 4, 5, 6))]
+)
+def test_up_to_half_as_many_groups_as_objectives_are_considered(n: int, ks: tuple[int, ...]) -> None:
+    assert ClusteringConfig().choices(n) == ks
+    assert ClusteringConfig(k_max=max(1, n - 1)).choices(n) == tuple(range(1, max(1, n - 1) + 1))
 
 
 def test_missing_pairs_are_refused() -> None:

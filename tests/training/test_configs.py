@@ -49,7 +49,9 @@ NAN = float("nan")
         (PPOConfig, "minimum_std", (0.0, NAN)),
         (PPOConfig, "max_gradient_norm", (0.0, NAN)),
         (GroupingConfig, "affinity", (AffinityConfig(bootstrap=1), AffinityConfig(seed=-1))),
-        (GroupingConfig, "clustering", (ClusteringConfig(bootstrap=1), ClusteringConfig(stability_threshold=2.0))),
+        (GroupingConfig, "clustering", (ClusteringConfig(seed=-1),)),
+        (ClusteringConfig, "bootstrap", (1, 0)),
+        (ClusteringConfig, "stability_threshold", (2.0, -0.1, NAN)),
         (GroupingConfig, "subsets", (SubsetConfig(seed=-1),)),
     ],
 )
