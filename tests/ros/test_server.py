@@ -507,7 +507,7 @@ from pgx_core.serving import load_bundle
 from pgx_policy_server.outputs import TOPICS, CommandOut
 rclpy.init()
 node, contract = rclpy.create_node("out"), load_bundle(sys.argv[1]).manifest.contract
-wanted = numpy.arange(float(contract.action_size))
+wanted = 0.01 * numpy.arange(float(contract.action_size))
 order = [joint.name for joint in contract.joints][::-1]
 for kind in TOPICS:
     out = CommandOut(node, kind, "c", contract, order)
