@@ -119,7 +119,8 @@ class Law:
 
     def _require(self, topic: str, before: Sent, one: Sent, ticks: float) -> None:
         jump = np.abs(one.values - before.values).max()
-        assert jump <= ticks * self._limit + 1e-6, f"{topic}: a command moved by {jump:.3f} in {ticks:g} ticks"
+        told = f"{topic}: a command moved by {jump:.3f} in {ticks:g} ticks and {one.stamp - before.stamp:.3f} s"
+        assert jump <= ticks * self._limit + 1e-6, f"{told}: {before}, {one}"
 
     def _listen(self, topic: str, kind: type) -> None:
         heard = self._heard[topic]
