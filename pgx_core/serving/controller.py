@@ -25,6 +25,7 @@ from pgx_core.serving.ways import survey
 
 JUST_ACTIVATED = "the first command is where the joints are"  # so that it is no step, whoever commanded before
 BLEND_S = 0.3  # s: gentle; a robot in mid-stride may need less
+STANDING_S = 0.5  # s after its last command in which a robot that is activated again counts as standing there
 SAFE_S = 0.3  # s at most in which a safe velocity or effort command takes over, however slowly policies are blended
 MOST_EVENTS = 1000  # kept between two ticks; the oldest go first
 
@@ -269,12 +270,15 @@ class Controller:
         return self._gate.limit(positions if self._position else np.zeros(self.contract.action_size))
 
     def _first(self, positions: np.ndarray, now: Instant) -> np.ndarray:
-        """Where the joints are; activated again at once, no further from its last command than they could have come."""
+        """Where the joints are; but soon after its last command a tick's reach from it at most, then further each tick.
+
+        Whoever hears the commands cannot tell an activation from a late tick, and clocks differ by some ticks.
+        """
         start = self._standing(positions)
         if self._left is None or not self._position:
             return start
         command, when = self._left
-        reach = self._gate.reach * max(1, round((now.monotonic - when) * self.contract.control_rate))
+        reach = self._gate.reach * max(1, round((now.monotonic - when - STANDING_S) * self.contract.control_rate))
         return np.minimum(np.maximum(start, command - reach), command + reach)  # type: ignore[no-any-return]
 
     def _safe_command(self, previous: np.ndarray, inputs: Inputs) -> np.ndarray:

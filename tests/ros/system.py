@@ -41,7 +41,7 @@ from pgx_core.objectives.suites import RUNNER
 from pgx_core.serving.modes import PAUSE
 from pgx_core.simulation.robot_model import compile_robot, standalone_mjcf
 
-from .law import STILL, Law
+from .law import Law
 from .processes import Launcher, Process, wait_until
 from .recorder import Heard, Recorder
 
@@ -245,7 +245,6 @@ class System:
         if self.heard[STATUS][-1].message.mode == "ESTOP":
             self.stop_button.publish(Bool(data=False))
             assert self.change(Transition.TRANSITION_DEACTIVATE)
-            time.sleep(STILL)  # the joints sink meanwhile; after less, the law would take it for one late tick
             wait_until(lambda: self.change(Transition.TRANSITION_ACTIVATE), 10.0, "the server to be activated")
         walks = lambda m: m.mode == "RUN" and m.objective == "walk"  # noqa: E731
         wait_until(lambda: self._walks_or_asks(walks), 30.0, "the robot to walk")
