@@ -75,7 +75,10 @@ def stamp_of(stamp: Any) -> int:
 
 
 def record_run(start: Launcher, recorder: Recorder, bundle: Path, file: Path, wishes: Sequence[str]) -> Recording:
-    """Record a robot that is activated, holds, and pursues one objective after another for a second each."""
+    """Record a robot that is activated, holds, and pursues one objective after another, each of another group.
+
+    Each for a second that is counted from when its policy is alone at the wheel.
+    """
     writer = start_writer(start, file)
     sim = start("pgx_sim", "sim", bundle_path=str(bundle))
     server = start_server(start, bundle)
@@ -86,7 +89,9 @@ def record_run(start: Launcher, recorder: Recorder, bundle: Path, file: Path, wi
     change_state(recorder, Transition.TRANSITION_ACTIVATE)
     wait_until(lambda: recorder.heard[COMMANDS], 10.0, "the first command, which is to hold")
     for name in wishes:
+        mark = len(recorder.heard[EVENTS])
         wish.publish(String(data=name))
+        recorder.wait_for(EVENTS, lambda m, name=name: (m.target, m.objective) == ("RUN", name), 30.0, mark)
         enough = len(recorder.heard[COMMANDS]) + recorder.contract.control_rate
         wait_until(lambda enough=enough: len(recorder.heard[COMMANDS]) >= enough, 30.0, "a second's commands")
     for process in (server, sim, writer):

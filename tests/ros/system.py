@@ -47,6 +47,7 @@ from .recorder import Heard, Recorder
 
 RATE = 50.0  # Hz
 TICK = 1.0 / RATE
+FRAME = 0.01  # s of simulated time between two readings
 VELOCITY_LIMIT = 3.0  # rad/s: the policies are 12 ticks apart
 SLOW_RUNNER = replace(RUNNER, control_rate=RATE, velocity_limit=VELOCITY_LIMIT, maximum_tilt=None)
 ACTIONS = {"calm": 0.5, "quick": -0.5}  # of every joint
@@ -56,7 +57,7 @@ PRIORITY = -15  # nice value of the processes of a system
 CONTROLLER = "forward_position_controller"
 EVENTS, STATUS = "/policy_server/events", "/policy_server/status"
 INPUTS = {"joint_states": "/joint_states", "imu": "/imu/data", "odometry": "/odom"}
-TOPICS = {"/joint_states": JointState, "/imu/data": Imu, "/odom": Odometry, "/clock": Clock}
+TOPICS = {"/joint_states": JointState, "/imu/data": Imu, "/odom": Odometry}
 DISCOVERY = 3.0  # s until a process that starts is known to the others
 DIAGNOSTIC_PERIOD = 1.0  # s
 LOST = 3  # ticks that a message lost or late on the way may cost
@@ -128,7 +129,7 @@ class System:
 
     Args:
         recorder: hears sensors and reports, and calls.
-        witness: hears what is timed: commands, events and diagnostics.
+        witness: hears what is timed: commands, events, diagnostics and the clock.
         launcher: starts processes.
         bundle: served.
         message: of the commands, as all three know it.
@@ -151,6 +152,7 @@ class System:
         self.listen = witness.listen
         witness.listen(SwitchEvent, EVENTS)
         witness.listen(DiagnosticArray, "/diagnostics")
+        witness.listen(Clock, "/clock", reliable=False)
         recorder.listen(PolicyStatus, STATUS, reliable=True)
         for topic, kind in TOPICS.items():
             recorder.listen(kind, topic)
@@ -183,6 +185,10 @@ class System:
     def clock(self) -> float:
         """The ROS time that was heard last, s."""
         return seconds(self.heard["/clock"][-1].message.clock)
+
+    def clock_at(self, arrival: float) -> float:
+        """The ROS time that the simulator had told by some moment, s."""
+        return max(seconds(heard.message.clock) for heard in self.heard["/clock"] if heard.arrival <= arrival)
 
     def mark(self, topic: str = EVENTS) -> int:
         """How much of a topic was heard: `after` it something may come."""

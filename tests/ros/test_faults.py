@@ -27,6 +27,7 @@ from .system import (
     DIAGNOSTIC_PERIOD,
     DISCOVERY,
     EVENTS,
+    FRAME,
     INPUTS,
     LOST,
     SCHEDULING,
@@ -41,7 +42,6 @@ from .system import (
 DEFAULTS = {row.name: row.default for row in SERVER_ROWS}
 AGES = {"joint_states": "joint_state_age_s", "imu": "imu_age_s", "odometry": "odometry_age_s"}
 SIM_NAMES = {"joint_states": "joint_states", "imu": "imu", "odometry": "odom"}  # of the inputs, for the simulator
-FRAME = 0.01  # s of simulated time between two readings
 SILENCE_OF_WATCHDOG = 1.0  # s
 TAKEOVER = "the policy server is silent"  # says the watchdog
 
