@@ -26,7 +26,7 @@ ARGUMENTS = {
     "imu": ("imu_sensor_broadcaster/imu", "topic of the IMU, as ros2_control's broadcaster names it"),
     "headless": ("true", "taken for symmetry; a robot has no viewer"),
     "log_level": ("info", "debug, info, warn, error or fatal"),
-    "record": ("", "file of an MCAP recording; empty: none"),
+    "record": ("", "folder of an MCAP recording; empty: none"),
 }
 
 

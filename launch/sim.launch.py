@@ -13,7 +13,8 @@ from launch_ros.substitutions import FindPackageShare
 from launch import LaunchDescription
 
 SHARE = FindPackageShare("pgx_bringup")
-TRANSPORT = "FASTDDS_BUILTIN_TRANSPORTS"  # through shared memory a listener that is killed holds up its publishers
+PROFILE = [FindPackageShare("pgx_sim"), "/config/fastdds.xml"]  # a real robot may listen to the same topics
+PROFILE_NAMES = ("FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE")  # from Kilted on, and before
 VIEWER = PythonExpression(["'", LaunchConfiguration("headless"), "'.lower() != 'true'"])
 ARGUMENTS = {
     "bundle_path": (None, "folder of the bundle"),
@@ -24,7 +25,7 @@ ARGUMENTS = {
     "autostart": ("true", "configure and activate as soon as the inputs are fresh"),
     "headless": ("true", "no viewer"),
     "log_level": ("info", "debug, info, warn, error or fatal"),
-    "record": ("", "file of an MCAP recording; empty: none"),
+    "record": ("", "folder of an MCAP recording; empty: none"),
 }
 CHOICES = {"use_sim_time": ["true"]}  # on the wall clock no reading of the simulated robot would be fresh
 
@@ -57,5 +58,7 @@ def generate_launch_description():
         DeclareLaunchArgument(name, default_value=default, description=description, choices=CHOICES.get(name))
         for name, (default, description) in ARGUMENTS.items()
     ]
-    transport = SetEnvironmentVariable(TRANSPORT, EnvironmentVariable(TRANSPORT, default_value="UDPv4"))
-    return LaunchDescription([*arguments, transport, sim, server])
+    loopback = [
+        SetEnvironmentVariable(name, EnvironmentVariable(name, default_value=PROFILE)) for name in PROFILE_NAMES
+    ]
+    return LaunchDescription([*arguments, *loopback, sim, server])

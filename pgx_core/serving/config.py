@@ -44,6 +44,7 @@ class ServingConfig:
     switch_fall_rate: float = 0.1  # 0 to 1: a switch whose measured fall rate may be higher takes another way; 1: none
     estop_timeout_s: float = 0.0  # s, 0 or more: an e-stop input silent for so long is pressed; 0: none is demanded
     overspeed: float = 3.0  # above 0: times a joint's velocity limit at which the robot is damped
+    following_error: float = 0.0  # rad or m, 0 or more: damped if a joint stays so far from its command; 0: not watched
 
     def __post_init__(self) -> None:
         require(self.blend_s == -1.0 or 0.0 <= self.blend_s <= 5.0, "blend_s", "0 to 5 s, or -1", self.blend_s)
@@ -53,6 +54,7 @@ class ServingConfig:
         for name in ("joint_state_age_s", "imu_age_s", "odometry_age_s", "sensor_age_s", "overspeed"):
             value = getattr(self, name)
             require(0.0 < value < math.inf, name, "a number above 0", value)
+        require(0.0 <= self.following_error < math.inf, "following_error", "a number, 0 or more", self.following_error)
         for name in ("future_s", "command_timeout_s", "recovery_s", "dwell_s", "estop_timeout_s"):
             value = getattr(self, name)
             require(0.0 <= value < math.inf, name, "a number of seconds, 0 or more", value)

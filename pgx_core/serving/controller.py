@@ -71,7 +71,8 @@ class Controller:
         self._position = contract.command_type == "position"
         self._estop_timeout = config.estop_timeout_s
         self._rules = ModeRules(Mode(contract.safe_state), config.bad_ticks, config.recovery_s)
-        self._inputs, self._hazards = InputGate(contract, config), Hazards(contract, config.overspeed)
+        self._inputs = InputGate(contract, config)
+        self._hazards = Hazards(contract, config.overspeed, config.following_error)
         ways, self.switching = survey(bundle.switches, config)
         self._course, self._pilot = Course(bundle.manifest, config, ways), Pilot(bundle, blend_ticks)
         self._safe, self._gate = SafeCommands(contract), OutputGate(contract, safe_ticks)
@@ -159,6 +160,9 @@ class Controller:
             reason = self._stop(now) or inputs.fault
             if reason or inputs.positions is None:
                 return reason
+            reason = self._out_of_range(inputs.positions)
+            if reason:
+                return reason
             self._reset(ACTIVATED, self._first(inputs.positions, now))
             self._pause = JUST_ACTIVATED
             self._course.start(now)
@@ -224,7 +228,7 @@ class Controller:
             stop=self._stop(now),
             idle=self._pause or course.idle,
             fault=self._stall or inputs.fault or fault,
-            danger=self._hazards.find(inputs),
+            danger=self._hazards.find(inputs, self._command),
             blended=self._pilot.blended and not course.switched,
         )
 
@@ -268,6 +272,18 @@ class Controller:
     def _standing(self, positions: np.ndarray) -> np.ndarray:
         """The command that moves nothing: where the joints are measured, or no velocity or effort."""
         return self._gate.limit(positions if self._position else np.zeros(self.contract.action_size))
+
+    def _out_of_range(self, positions: np.ndarray) -> str:
+        """Which joint is so far outside of its range that the first command, inside, would be a step, or ""."""
+        outside = np.abs(positions - self._gate.limit(positions))
+        if not self._position or (outside <= self._gate.reach).all():
+            return ""
+        worst = int(np.argmax(outside - self._gate.reach))
+        joint = self.contract.joints[worst]
+        return (
+            f"joint '{joint.name}' is at {positions[worst]:.3f}, outside of its range of {joint.lower:g} to "
+            f"{joint.upper:g}: move it there first, or it would jump"
+        )
 
     def _first(self, positions: np.ndarray, now: Instant) -> np.ndarray:
         """Where the joints are; but soon after its last command a tick's reach from it at most, then further each tick.

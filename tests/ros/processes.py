@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 STOP_TIME = 20.0  # s a process may take to end when asked to, on a busy machine
@@ -44,6 +45,13 @@ class Process:
         """Ask it to end and wait; the answer is its exit status."""
         self.popen.send_signal(number)
         return self.popen.wait(timeout)
+
+
+def leaves_the_machine(pid: int) -> bool:
+    """Whether a process sends and hears beyond the loopback."""
+    addresses = {each.laddr.ip for each in psutil.Process(pid).net_connections("udp")}
+    assert addresses, "it has joined no network"
+    return not all(address.startswith(("127.", "239.")) for address in addresses)  # 239.: groups that it has joined
 
 
 def shares_memory(pid: int) -> bool:

@@ -70,8 +70,8 @@ class Recorder:
         wait_until(lambda: publisher.get_subscription_count() > 0, 10.0, f"someone to listen to {topic}")
         return publisher
 
-    def call(self, service_type: type, name: str, request: Any, timeout: float = 10.0) -> Any:
-        """The answer of a service."""
+    def call(self, service_type: type, name: str, request: Any, timeout: float = 30.0) -> Any:
+        """The answer of a service, whose node may only just have been started."""
         fresh = name not in self._clients
         if fresh:
             self._clients[name] = self.node.create_client(service_type, name)

@@ -17,7 +17,7 @@ from lifecycle_msgs.srv import GetState
 from rcl_interfaces.srv import GetParameters
 from std_msgs.msg import String
 
-from .processes import Process, shares_memory, wait_until
+from .processes import Process, leaves_the_machine, shares_memory, wait_until
 from .recorder import Recorder
 
 if importlib.util.find_spec("launch_ros") is None:
@@ -76,6 +76,8 @@ def test_the_simulated_robot_is_served(
         lambda: {"/left/pgx_sim", "/left/policy_server", "/left/watchdog"} <= nodes(recorder), 10.0, "the three nodes"
     )
     assert not any(map(shares_memory, descendants(process)))
+    simulator = next(pid for pid in descendants(process) if "pgx_sim" in " ".join(psutil.Process(pid).cmdline()))
+    assert not leaves_the_machine(simulator), "a real robot may listen there to the same topics"
     server = parameters(recorder, "/left/policy_server", "bundle_path", "use_sim_time", "autostart", "command_out_type")
     assert server == [str(runner_bundle), True, True, "forward"]
     watchdog = parameters(recorder, "/left/watchdog", "bundle_path", "use_sim_time", "timeout_s", "server")

@@ -185,6 +185,21 @@ def test_autostart_ends_with_a_cleanup(start_server, change, state, recorder, bu
     assert server.alive and "Traceback" not in server.log
 
 
+def test_autostart_ends_with_a_press_of_the_stop(start_server, rig: Rig, change, state, recorder) -> None:
+    """Whoever releases it does not expect the robot to start."""
+    server = start_server(autostart=True, use_sim_time=True, watchdog="", initial_objective="walk")
+    button = recorder.talk(Bool, "/policy_server/estop")
+    button.publish(Bool(data=True))
+    rig.connect()
+    wait_until(lambda: "the e-stop is pressed" in server.log, 15.0, "activation to be refused")
+    button.publish(Bool(data=False))
+    for _ in range(20):  # several of its tries
+        rig.step(commanded=False)
+        time.sleep(0.1)
+    assert state() == "inactive" and not recorder.heard[COMMANDS]
+    assert change(ACTIVATE), "by hand"
+
+
 def test_every_setting_of_the_controller_is_a_parameter() -> None:
     rows = {row.name: row for row in SERVER}
     for name, default in vars(ServingConfig()).items():
@@ -343,6 +358,7 @@ def test_the_stop_is_latched(active: Process, rig: Rig, ask, change, recorder) -
     assert change(DEACTIVATE) and change(ACTIVATE)
     rig.step(3)
     assert ask(name="walk").accepted
+    assert "incompatible QoS" not in active.log, "a button of any kind is heard"
 
 
 def test_the_stop_as_a_service(active: Process, rig: Rig, change, recorder) -> None:

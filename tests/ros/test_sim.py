@@ -170,7 +170,7 @@ def test_the_other_command_types_go_by_joint_name(
     else:
         message = JointState(name=names, position=targets)
         publisher = listener.talk(JointState, "/joint_commands")
-    wait_until(lambda: listener.heard["/joint_states"], 10.0, "joint states")
+    wait_until(lambda: listener.heard["/joint_states"], 30.0, "joint states")
 
     def raised_alone() -> bool:
         publisher.publish(message)

@@ -16,7 +16,7 @@ import pytest
 from rclpy.qos import QoSProfile
 
 from .conftest import HAS_TYPES
-from .processes import Process, shares_memory, wait_until
+from .processes import Process, leaves_the_machine, shares_memory, wait_until
 from .puppet import Puppet
 from .recorder import COMMANDS, Recorder
 
@@ -67,7 +67,7 @@ def test_start_switch_and_stop_on_ctrl_c(
     process.wait_for("RUN       walk by calm", 30.0)
     running = children(process)
     assert len(running) == 3, "robot, server, watchdog"
-    assert not any(shares_memory(child.pid) for child in running)
+    assert not any(shares_memory(child.pid) or leaves_the_machine(child.pid) for child in running)
     switched = pgx("objective", "run")
     assert (switched.returncode, line(switched.stdout)) == (0, "run by quick")
     process.wait_for("run by quick")
@@ -99,13 +99,15 @@ def test_a_child_that_dies_is_reported_and_all_is_stopped(up: Callable[..., Proc
 
 
 def test_the_server_of_a_real_robot_that_dies_leaves_it_to_the_watchdog(
-    up: Callable[..., Process], recorder: Recorder, puppet: Puppet, tmp_path: Path
+    up: Callable[..., Process], recorder: Recorder, puppet: Puppet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.delenv("FASTDDS_DEFAULT_PROFILES_FILE")  # it chooses itself
     params = tmp_path / "real.yaml"
     params.write_text("/**: {ros__parameters: {joint_state_age_s: 5.0, imu_age_s: 5.0, odometry_age_s: 5.0}}\n")
     process = up("--no-sim", "--objective", "walk", "--params", params)
     process.wait_for("RUN       walk by calm", 30.0)
     running = children(process)
+    assert all(leaves_the_machine(child.pid) and not shares_memory(child.pid) for child in running)
     (server,) = [child for child in running if any("server_node" in word for word in child.cmdline())]
     server.kill()
     process.wait_for("ended with status -9: the watchdog commands the robot now")

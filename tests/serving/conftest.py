@@ -123,7 +123,9 @@ class Driver:
         ]
 
     def activate(self, readings: Readings) -> Driver:
-        self.feed(readings)
+        """Where the joints are, or at the end of their range, beyond which it would be refused."""
+        lower, upper = np.array([(joint.lower, joint.upper) for joint in self.contract.joints]).T
+        self.feed(replace(readings, joint_positions=np.clip(readings.joint_positions, lower, upper)))
         assert self.controller.activate(self.now) == ""
         return self
 

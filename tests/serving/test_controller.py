@@ -16,6 +16,7 @@ from pgx_core.export.onnx import ServedPolicy, without_objective
 from pgx_core.observation import decode_action, observe
 from pgx_core.serving import Controller, Instant, Mode, ServingConfig
 from pgx_core.serving.golden import PolicyOutput
+from pgx_core.serving.hazards import LAG_S
 from pgx_core.serving.policy import PolicySession
 
 KINDS = ("position", "conditioned", "effort", "velocity")
@@ -72,7 +73,7 @@ def test_to_activate_again_is_no_way_around_the_rate_limit(bundle, readings, dri
     before = driver.tick(readings(0)).command
     driver.controller.deactivate(driver.now)
     driver.time += ticks * DT
-    moved = replace(readings(0), joint_positions=readings(0).joint_positions + 10.0)
+    moved = replace(readings(0), joint_positions=limits(bundle)[1])
     first = driver.activate(moved).tick(moved).command
     reach = np.array([joint.velocity_limit for joint in bundle.manifest.contract.joints]) * DT
     expected = np.minimum(before + steps * reach, limits(bundle)[1])
@@ -414,6 +415,37 @@ def test_the_first_command_is_where_the_joints_are_and_the_next_no_further_than_
     np.testing.assert_array_equal(first.command, readings().joint_positions)
     assert (first.mode, second.mode) == (Mode.HOLD, Mode.RAMP)
     assert 0.0 < np.abs(second.command - first.command).max() <= 2.0 * DT + 1e-12
+
+
+@pytest.mark.parametrize("side", [0, 1])
+def test_a_joint_outside_of_its_range_by_more_than_a_step_is_not_activated(bundle, readings, drive, side):
+    joint = bundle.manifest.contract.joints[1]
+    reach = joint.velocity_limit * DT
+    for outside, refused in ((0.9 * reach, False), (1.1 * reach, True)):
+        positions = np.zeros(bundle.manifest.contract.action_size)
+        positions[1] = (joint.lower - outside, joint.upper + outside)[side]
+        driver, there = drive(bundle), replace(readings(), joint_positions=positions)
+        driver.feed(there)
+        reason = driver.controller.activate(driver.now)
+        assert bool(reason) == refused
+        if refused:
+            assert reason.startswith(f"joint '{joint.name}' is at {positions[1]:.3f}, outside of its range")
+            assert driver.tick(there).command is None
+        else:
+            assert np.abs(driver.tick(there).command - positions).max() <= reach + 1e-12
+
+
+def test_a_robot_that_is_held_is_damped_where_it_is_and_goes_on_when_asked(bundle, readings, drive):
+    driver = drive(bundle, following_error=0.3).activate(readings())
+    driver.run(readings(), 60)
+    held = replace(readings(), joint_positions=driver.tick(readings()).command - np.array([0.4, 0.0, 0.0]))
+    ticks = [driver.tick(held) for _ in range(60)]
+    damped = next(place for place, tick in enumerate(ticks) if tick.mode is Mode.DAMP)
+    assert damped >= round(LAG_S / DT), "a short while is none"
+    assert "has it power, is it held?" in ticks[damped].events[-1].reason
+    np.testing.assert_allclose(ticks[-1].command, np.clip(held.joint_positions, *limits(bundle)), atol=1e-12)
+    assert driver.select("jump").accepted
+    assert driver.tick(held).mode is Mode.RAMP
 
 
 def test_after_a_standstill_it_is_damped_where_its_joints_are_and_waits_for_a_request(bundle, readings, drive):

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from pgx_core.observation import projected_gravity
-from pgx_core.serving.hazards import Hazards
+from pgx_core.serving.hazards import LAG_S, Hazards
 from pgx_core.serving.inputs import Inputs
 
 
@@ -46,3 +46,24 @@ def test_a_joint_beyond_three_times_its_limit_is_named(hazards, speed, found):
 
 def test_what_is_not_fresh_shows_no_danger(hazards):
     assert hazards.find(Inputs("imu: nothing has come yet")) == ""
+
+
+def test_a_joint_that_stays_far_from_its_command_is_named(contents):
+    hazards = Hazards(contents.contract, 3.0, following_error=0.5)
+    most = round(LAG_S * contents.contract.control_rate)
+    near, far = np.zeros(contents.contract.action_size), np.zeros(contents.contract.action_size)
+    far[1] = -0.51
+    command = np.zeros(contents.contract.action_size)
+    assert [hazards.find(Inputs("", positions=far), command) for _ in range(most)] == [""] * most
+    assert hazards.find(Inputs("", positions=near), command) == "", "it came"
+    reasons = [hazards.find(Inputs("", positions=far), command) for _ in range(most + 1)]
+    assert reasons == [""] * most + ["joint 'joint_1' stays 0.51 from its command: has it power, is it held?"]
+    assert hazards.find(Inputs("", positions=far), None) == "", "nothing is commanded"
+    assert hazards.find(Inputs("", positions=far), command) == "", "it is counted anew"
+
+
+@pytest.mark.parametrize(("command_type", "limit"), [("position", 0.0), ("velocity", 0.5), ("effort", 0.5)])
+def test_a_joint_need_not_follow_where_nobody_asks_or_it_is_no_position(contents, command_type, limit):
+    hazards = Hazards(replace(contents.contract, command_type=command_type), 3.0, limit)
+    command = np.full(contents.contract.action_size, 9.0)
+    assert not any(hazards.find(Inputs("", positions=0.0 * command), command) for _ in range(200))

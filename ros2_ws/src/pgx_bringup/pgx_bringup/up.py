@@ -77,9 +77,7 @@ def serving(config: UpConfig) -> Iterator[tuple[Stack, Node, rclpy.executors.Exe
     with contextlib.ExitStack() as exits:
         logs = Path(exits.enter_context(tempfile.TemporaryDirectory(prefix="pgx_up_")))
         os.environ.setdefault("ROS_LOG_DIR", str(logs))
-        profile = share("pgx_sim") / "config" / "fastdds.xml"
-        if profile.is_file():  # by the loopback alone, and not by shared memory: the file says why
-            os.environ.setdefault("FASTDDS_DEFAULT_PROFILES_FILE", str(profile))
+        _choose_transport(config.sim)
         rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
         exits.callback(rclpy.shutdown)
         node = Node("pgx_up")
@@ -123,6 +121,15 @@ def _check(config: UpConfig) -> None:
     for path, what in ((config.params, "params"), (config.record and config.record.resolve().parent, "record")):
         if path is not None and not path.exists():
             raise ConfigError(f"{what}: '{path}' does not exist")
+
+
+def _choose_transport(simulated: bool) -> None:
+    """By the loopback alone where a simulated robot is, and never by shared memory: the file says why."""
+    if simulated:
+        for name in ("FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE"):  # from Kilted on, and before
+            os.environ.setdefault(name, str(share("pgx_sim") / "config" / "fastdds.xml"))
+    else:
+        os.environ.setdefault("FASTDDS_BUILTIN_TRANSPORTS", "UDPv4")
 
 
 def _programs(config: UpConfig) -> list[Program]:

@@ -73,6 +73,12 @@ SERVER = (
     _serving("switch_fall_rate", "Measured fall rate beyond which a switch takes another way; 1: never.", 0.0, 1.0),
     _serving("estop_timeout_s", "Silence of the e-stop topic that stops the robot, s; 0: may be silent.", 0.0, 60.0),
     _serving("overspeed", "Joint speed that counts as a fault, times the joint's limit.", 1.0, 100.0),
+    _serving(
+        "following_error",
+        "A joint that stays so far from its position command counts as a fault, rad or m; 0: is not watched.",
+        0.0,
+        100.0,
+    ),
 )
 _WATCHDOG = (
     *WIRING,

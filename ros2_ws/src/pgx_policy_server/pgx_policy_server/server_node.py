@@ -125,6 +125,9 @@ class PolicyServerNode(LifecycleNode):
         """Configure once: the same bundle would be refused again. Then activate as soon as the inputs are there."""
         if self._state == "unconfigured":
             self.trigger_configure()
+        elif any(self._session.stopped):  # whoever releases it does not expect the robot to start
+            self._refuse("the e-stop is pressed: activate by hand when it is released")
+            self._leave_to_operator()
         elif self._session.settled:
             self._starting = True
             self.trigger_activate()

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import onnxruntime
 from rclpy.duration import Duration
+from rclpy.event_handler import SubscriptionEventCallbacks
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from std_msgs.msg import Bool, String
@@ -277,9 +278,10 @@ class Session:
         # A reliable reader does not hear a best-effort button, the other kind may lose a press, and neither is told
         # what a button said before: one of each.
         for qos in (RELIABLE, BEST_EFFORT, LATCHED):
-            opened.callback(
-                self._node.destroy_subscription, self._node.create_subscription(Bool, "~/estop", on_message, qos)
-            )
+            # Each button is heard by some, and no operator should read that the others do not hear it.
+            unsaid = SubscriptionEventCallbacks(use_default_callbacks=False)
+            heard = self._node.create_subscription(Bool, "~/estop", on_message, qos, event_callbacks=unsaid)
+            opened.callback(self._node.destroy_subscription, heard)
 
     def _require_patience(self, rate: float) -> None:
         least = LEAST_HEARTBEATS * self._ticks_per_heartbeat / rate
