@@ -12,13 +12,11 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int
 
-from pgx_core.errors import ConfigError, RunError
-from pgx_core.files import write_file
+from pgx_core.errors import ConfigError
 from pgx_core.memory import out_of_memory
 from pgx_core.objectives.environment_suite import EnvironmentSuite
 from pgx_core.pipeline import require_finished
-from pgx_core.records import from_plain, parse_json, to_json
-from pgx_core.run import Run, read_run
+from pgx_core.run import Run, keep_settings, read_run
 from pgx_core.stages import method_labels
 from pgx_core.training.adaptation import AdaptationConfig, adapt, choose_starts, train_starts
 from pgx_core.training.methods import Method
@@ -68,7 +66,7 @@ def adapt_run(folder: Path, config: AdaptationConfig, say: Callable[[str], None]
     if not isinstance(run.suite, EnvironmentSuite) or not run.suite.held_out:
         raise ConfigError(f"expected a suite with held-out objectives, such as cartpole, got '{run.suite.name}'")
     groups = hashlib.sha256(b"".join(run.path(name).read_bytes() for name in FOUND)).hexdigest()
-    _open(run.path("adaptation/adaptation.json"), Settings(groups, config))
+    keep_settings(run.path("adaptation/adaptation.json"), Settings(groups, config), "groups")
     found = []
     for method in GROUPINGS:
         path = run.path(f"adaptation/{method}.npz")
@@ -90,22 +88,6 @@ def _adapt_method(run: Run, unseen: EnvironmentSuite, method: Method, config: Ad
     chosen = choose_starts(trained.population, unseen)
     scores = adapt(trained.population, chosen, unseen, config, training.ppo, run.config.evaluation, seed + 1)
     return Adapted(method, labels, chosen, np.array(config.steps), scores, unseen.names)
-
-
-def _open(path: Path, settings: Settings) -> None:
-    if not path.exists():
-        write_file(path, to_json(settings))
-        return
-    try:
-        old = from_plain(Settings, parse_json(path.read_text(), path.name), path.name)
-    except (ConfigError, UnicodeDecodeError) as error:
-        raise RunError(f"cannot read '{path}': {error}; remove the folder '{path.parent}'") from error
-    if old.groups != settings.groups:
-        raise RunError(f"the run has changed since '{path.parent}' was written: remove that folder")
-    if old != settings:
-        raise RunError(
-            f"'{path.parent}' was made with other settings ({old.config}); repeat those, or remove the folder"
-        )
 
 
 def table(found: tuple[Adapted, ...]) -> str:

@@ -99,6 +99,7 @@ def _rationale(partition: Partition) -> str:
 def report_data(run: Run) -> ReportData:
     """Everything on the page, gathered from the run."""
     taylor = load_record(TaylorResiduals, run.path("taylor.npz"))
+    lengths = load_record(SurrogateSolution, run.path("solution.npz")).relative_lengths
     return ReportData(
         suite=run.suite.name,
         robot=run.suite.subject,
@@ -112,7 +113,8 @@ def report_data(run: Run) -> ReportData:
         costs=tuple(StageCost(name, cost.seconds, cost.steps) for name, cost in run.costs().items()),
         taylor_lengths=taylor.lengths,
         taylor_residuals=taylor.residuals[:, : len(taylor.lengths)],
-        step_lengths=load_record(SurrogateSolution, run.path("solution.npz")).relative_lengths,
+        step_lengths=lengths,
+        step_residuals=taylor.residuals[:, -1],
         command=run.command,
         trade_offs=tuple(
             load_record(TradeOff, run.path(f"evaluation/{method}_values.npz"))

@@ -237,6 +237,33 @@ def read_run(folder: Path) -> Run:
     return Run(folder, settings.suite, suite, settings.config)
 
 
+def keep_settings(path: Path, settings: Any, rests_on: str) -> None:
+    """Write down how results that rest on a run are made, or see that those beside the file were made alike.
+
+    Args:
+        path: of the file.
+        settings: a record, with a `config` that the user chose.
+        rests_on: the name of its field that tells what of the run the results rest on.
+
+    Raises:
+        RunError: they were made otherwise, or the file cannot be read or written.
+    """
+    if not path.exists():
+        write_file(path, to_json(settings))
+        return
+    try:
+        old = from_plain(type(settings), parse_json(path.read_text(), path.name), path.name)
+    except (ConfigError, UnicodeDecodeError) as error:
+        raise RunError(f"cannot read '{path}': {error}; remove the folder '{path.parent}'") from error
+    if getattr(old, rests_on) != getattr(settings, rests_on):
+        raise RunError(f"the run has changed since '{path.parent}' was written: remove that folder")
+    if old != settings:
+        raise RunError(
+            f"'{path.parent}' was made with other settings ({old.config}, now {settings.config}); repeat those, or "
+            "remove the folder"
+        )
+
+
 def check_settings(run: Run) -> None:
     """Find settings that contradict the suite or each other before anything is trained with them.
 

@@ -16,8 +16,10 @@ from torch import Tensor, nn
 from pgx_core.errors import require
 from pgx_core.learning.layout import Layout, Member
 from pgx_core.learning.network import Population
-from pgx_core.learning.ppo import PPOConfig, clip_gradients, flatten, floor_entropy, loss, rate_at, update
+from pgx_core.learning.ppo import PPOConfig, clip_gradients, flatten, floor_entropy, loss, put_back, rate_at, update
 from pgx_core.learning.trainer import Collected, Iteration, Trainer, Worlds, shown
+
+UNGUARDED = 1e30  # nats: the guard of PPO would put back copies, which follow their start
 
 
 @dataclass(frozen=True)
@@ -138,7 +140,8 @@ class MetaTrainer:
     def iterate(self) -> Iteration:
         """Adapt a copy to every objective, let the copies act, and move the starts by what those learn (Algorithm 3).
 
-        The update after the adaptation is PPO's, where the paper has TRPO.
+        The update after the adaptation is PPO's, where the paper has TRPO. A start of which a copy leaves its data
+        goes back to the iteration's beginning, as PPO's policies do.
         """
         acting, ppo = self._acting, self._acting.config
         self._set_learning_rate()
@@ -147,7 +150,13 @@ class MetaTrainer:
             adapt_once(acting, self.config.inner_rate)
         self._shared.hold()
         after = acting.collect()
-        metrics = update(acting.population, self._shared, after.batch, self._layout, ppo, self._generator)
+        moving = [*self.population.actor.parameters(), self.population.log_std]
+        beginning = [parameter.detach().clone() for parameter in moving]
+        unguarded = replace(ppo, max_divergence=UNGUARDED)
+        metrics = update(acting.population, self._shared, after.batch, self._layout, unguarded, self._generator)
+        gone = ~(metrics.divergence <= ppo.max_divergence)  # NaN too
+        lost = torch.zeros(self.population.n_policies, device=gone.device).index_add_(0, self._labels, gone.float())
+        put_back(moving, beginning, lost > 0.0)
         floor_entropy(self.population, ppo.minimum_std)
         self._learn_normaliser(after)
         self.steps += (self.config.inner_steps + 1) * ppo.horizon * len(self._layout.objectives)

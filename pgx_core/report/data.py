@@ -71,6 +71,7 @@ class ReportData:
     taylor_lengths: np.ndarray  # [l] relative step lengths |dtheta|/|theta*|
     taylor_residuals: np.ndarray  # [m, l] relative error of the first-order log-ratio
     step_lengths: np.ndarray  # [m] relative lengths of the fitted steps
+    step_residuals: np.ndarray  # [m] as `taylor_residuals`, at the fitted steps themselves
     command: str  # the command line that made the run
     served: str = "groups_id"  # the method whose policies are exported
     trade_offs: tuple[TradeOff, ...] = ()  # by method, where the suite trades values against each other

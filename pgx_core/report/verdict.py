@@ -214,15 +214,12 @@ def _partition_caveats(data: ReportData) -> list[str]:
 
 def _taylor_caveats(data: ReportData) -> list[str]:
     """How far the formula behind the affinities is off where it was used."""
-    errors = [
-        float(np.interp(length, data.taylor_lengths, residuals))
-        for length, residuals in zip(data.step_lengths, data.taylor_residuals, strict=True)
-    ]
-    if not errors:
+    if not np.isfinite(data.step_residuals).any():
         return []
+    length, error = np.median(data.step_lengths), np.nanmedian(data.step_residuals)
     return [
-        f"The groups rest on a first-order formula. At its steps of {np.median(data.step_lengths):.1%} of the "
-        f"parameters' length it misses the log-ratio by {np.median(errors):.0%} (median over the subsets)."
+        f"The groups rest on a first-order formula. At its steps of {length:.1%} of the parameters' length it misses "
+        f"the log-ratio by {error:.0%} (median over the subsets)."
     ]
 
 

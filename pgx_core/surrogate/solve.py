@@ -146,7 +146,8 @@ def _minimise_in_ball(
 ) -> tuple[Float[Tensor, "m r"], Float[Tensor, "m"], Bool[Tensor, "m"]]:
     """(steps, ridge, which have converged) by minimising the model at each point, with Anderson acceleration.
 
-    A subset that has converged is left alone, so its last step is the one that met the tolerance.
+    A step z that is no longer changed by it has a gradient of the loss that the ridge balances: that is the tolerance's
+    residual. A subset of which the point meets it is left alone; its answer is the minimiser there, one step further.
     """
     start = problem.slopes()
     goal = config.tolerance * start.norm(dim=1)

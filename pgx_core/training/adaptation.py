@@ -75,7 +75,7 @@ def train_starts(
     starts = Population(size, (False,) * k, tuple(1000 * seed + i for i in range(k)), config.initial_std)
     trainer = MetaTrainer(starts, torch.from_numpy(labels), simulation, layout, config.ppo, maml, steps, seed)
     rows, seconds = drive(trainer, suite.names, config, folder, title)
-    return Trained(starts, members, rows, seconds)
+    return Trained(starts, rows, seconds)
 
 
 def choose_starts(starts: Population, suite: AnySuite, physics: SimulationConfig | None = None) -> Int[np.ndarray, "n"]:

@@ -69,7 +69,6 @@ class Trained:
     """A trained population and its metrics."""
 
     population: Population
-    members: tuple[Member, ...]
     rows: list[Row]
     seconds: float  # of training, over all processes that worked on it
 
@@ -115,7 +114,7 @@ def train_population(
     """
     trainer = _trainer(suite, members, config, steps, seed, start)
     rows, seconds = drive(trainer, suite.names, config, folder, title, progress)
-    return Trained(trainer.population, members, rows, seconds)
+    return Trained(trainer.population, rows, seconds)
 
 
 def drive(

@@ -10,11 +10,10 @@ import numpy as np
 from jaxtyping import Bool
 
 from pgx_core.affinity.subsets import SubsetConfig, sample_subsets
-from pgx_core.errors import ConfigError, RunError, require, require_seed
-from pgx_core.files import remove_drafts, write_file
+from pgx_core.errors import ConfigError, require, require_seed
+from pgx_core.files import remove_drafts
 from pgx_core.pipeline import require_finished
-from pgx_core.records import from_plain, parse_json, to_json
-from pgx_core.run import Run, read_run
+from pgx_core.run import Run, keep_settings, read_run
 
 MIN_OBJECTIVES = 3  # two have one subset, whose score compares with nothing
 MIN_SUBSETS = 8  # fewer say nothing about a rank correlation
@@ -78,23 +77,6 @@ def open_validation(folder: Path, config: ValidationConfig) -> Validation:
     _ = validation.subsets  # finds a count that cannot cover every pair
     settings = Settings(hashlib.sha256(run.path("transitions.npz").read_bytes()).hexdigest(), config)
     path = validation.path("validation.json")
-    if path.exists():
-        _check_same(path, settings)
-    else:
-        write_file(path, to_json(settings))
+    keep_settings(path, settings, "experience")
     remove_drafts(path.parent)
     return validation
-
-
-def _check_same(path: Path, settings: Settings) -> None:
-    try:
-        old = from_plain(Settings, parse_json(path.read_text(), path.name), path.name)
-    except (ConfigError, UnicodeDecodeError) as error:
-        raise RunError(f"cannot read '{path}': {error}; remove the folder '{path.parent}'") from error
-    if old.experience != settings.experience:
-        raise RunError(f"the run has changed since '{path.parent}' was written: remove that folder")
-    if old.config != settings.config:
-        raise RunError(
-            f"'{path.parent}' holds a validation with other settings ({old.config}, now {settings.config}); "
-            "repeat those, or remove the folder"
-        )

@@ -107,13 +107,11 @@ LAYERS = {
     # A finished run's estimate against real training: it repeats parts of the run, so it may see almost all of it.
     "validation": layer(
         "pipeline stages run scale training learning gradients surrogate affinity clustering report "
-        "memory types errors files records",
+        "memory types errors files",
         "numpy torch scipy sklearn matplotlib jaxtyping",
     ),
     # A finished run's groups as those of MAML's starting points, on objectives that it never saw.
-    "meta_rl": layer(
-        "pipeline stages run training objectives memory types errors files records", "numpy torch jaxtyping"
-    ),
+    "meta_rl": layer("pipeline stages run training objectives memory types errors", "numpy torch jaxtyping"),
     # Many runs of one suite, told apart by their seed: it trains them through the pipeline and reads their results.
     "comparison": layer(
         "pipeline run scale results training report types errors files",

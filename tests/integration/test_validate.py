@@ -114,7 +114,7 @@ def test_processes_side_by_side_find_the_same(other, tmp_path, monkeypatch, call
 
 def test_other_settings_are_refused(run, call) -> None:
     complaint = call("validate", run, "--steps", 700).complaint
-    assert "holds a validation with other settings" in complaint and "or remove the folder" in complaint
+    assert "made with other settings" in complaint and "or remove the folder" in complaint
 
 
 def test_a_run_that_has_changed_is_noticed(run, tmp_path, call) -> None:

@@ -117,6 +117,20 @@ def test_the_same_seed_gives_the_same_and_a_saved_training_continues_bit_for_bit
     assert not torch.equal(whole.population.actor.weights[0], other.population.actor.weights[0])
 
 
+@pytest.mark.parametrize("limit", [1e-9, 1e9])
+def test_a_start_of_which_a_copy_leaves_its_data_goes_back(limit: float) -> None:
+    worlds, layout = make_worlds()
+    ppo = replace(PPO, max_divergence=limit)
+    trainer = MetaTrainer(make_population(2), LABELS, worlds, layout, ppo, MAMLConfig(1, 0.1), 10_000, 0)
+    before = copy.deepcopy(trainer.population)
+    trainer.iterate()
+    moved = [
+        not torch.equal(came, start)
+        for came, start in zip(trainer.population.actor.parameters(), before.actor.parameters(), strict=True)
+    ]
+    assert all(moved) if limit > 1.0 else not any(moved)
+
+
 def test_a_start_learns_from_its_own_objectives_alone() -> None:
     one, two = make_trainer(), make_trainer()
     two._acting.worlds._worlds._force[2:4] *= 3.0  # the worlds of objective 1, the only one of start 1

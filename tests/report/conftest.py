@@ -96,6 +96,7 @@ def make_data(**changes: Any) -> ReportData:
         "taylor_lengths": lengths,
         "taylor_residuals": residuals,
         "step_lengths": rng.uniform(0.004, 0.01, 35),
+        "step_residuals": residuals[:, 4],
         "command": "pgx run cheetah_velocity --seed 0 --steps 1200000 --out runs/cheetah_velocity",
     }
     return ReportData(**(fields | changes))

@@ -143,7 +143,14 @@ def test_names_are_escaped(build):
 
 
 def test_what_was_not_measured_is_left_out(build):
-    empty = build(methods=(), curves=(), costs=(), taylor_residuals=np.zeros((0, 7)), step_lengths=np.zeros(0))
+    empty = build(
+        methods=(),
+        curves=(),
+        costs=(),
+        taylor_residuals=np.zeros((0, 7)),
+        step_lengths=np.zeros(0),
+        step_residuals=np.zeros(0),
+    )
     pictures = draw_pictures(empty)
     assert [picture.name for picture in pictures] == ["affinity"]
     page = render_page(empty, pictures)

@@ -188,6 +188,7 @@ class System:
 
     def clock_at(self, arrival: float) -> float:
         """The ROS time that the simulator had told by some moment, s."""
+        wait_until(lambda: self.heard["/clock"][-1].arrival >= arrival, 10.0, "the clock of that moment to be heard")
         return max(seconds(heard.message.clock) for heard in self.heard["/clock"] if heard.arrival <= arrival)
 
     def mark(self, topic: str = EVENTS) -> int:
