@@ -9,12 +9,12 @@ from launch.substitutions import EnvironmentVariable, LaunchConfiguration, PathJ
 from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterFile, ParameterValue
 from launch_ros.substitutions import FindPackageShare
+from pgx_bringup.share import PROFILES_FILE
 
 from launch import LaunchDescription
 
 SHARE = FindPackageShare("pgx_bringup")
 PROFILE = [FindPackageShare("pgx_sim"), "/config/fastdds.xml"]  # a real robot may listen to the same topics
-PROFILE_NAMES = ("FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE")  # from Kilted on, and before
 VIEWER = PythonExpression(["'", LaunchConfiguration("headless"), "'.lower() != 'true'"])
 ARGUMENTS = {
     "bundle_path": (None, "folder of the bundle"),
@@ -58,7 +58,5 @@ def generate_launch_description():
         DeclareLaunchArgument(name, default_value=default, description=description, choices=CHOICES.get(name))
         for name, (default, description) in ARGUMENTS.items()
     ]
-    loopback = [
-        SetEnvironmentVariable(name, EnvironmentVariable(name, default_value=PROFILE)) for name in PROFILE_NAMES
-    ]
-    return LaunchDescription([*arguments, *loopback, sim, server])
+    loopback = SetEnvironmentVariable(PROFILES_FILE, EnvironmentVariable(PROFILES_FILE, default_value=PROFILE))
+    return LaunchDescription([*arguments, loopback, sim, server])

@@ -19,7 +19,7 @@ from rclpy.signals import SignalHandlerOptions
 
 from pgx_bringup.monitor import Display, Monitor
 from pgx_bringup.processes import Program, Stack
-from pgx_bringup.share import share
+from pgx_bringup.share import PROFILES_FILE, share
 from pgx_core.errors import ConfigError, RunError, require
 from pgx_core.serving import load_bundle
 from pgx_core.serving.checks import find_objective
@@ -126,8 +126,7 @@ def _check(config: UpConfig) -> None:
 def _choose_transport(simulated: bool) -> None:
     """By the loopback alone where a simulated robot is, and never by shared memory: the file says why."""
     if simulated:
-        for name in ("FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE"):  # from Kilted on, and before
-            os.environ.setdefault(name, str(share("pgx_sim") / "config" / "fastdds.xml"))
+        os.environ.setdefault(PROFILES_FILE, str(share("pgx_sim") / "config" / "fastdds.xml"))
     else:
         os.environ.setdefault("FASTDDS_BUILTIN_TRANSPORTS", "UDPv4")
 
