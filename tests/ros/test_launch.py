@@ -78,6 +78,7 @@ def test_the_simulated_robot_is_served(
     assert not any(map(shares_memory, descendants(process)))
     simulator = next(pid for pid in descendants(process) if "pgx_sim" in " ".join(psutil.Process(pid).cmdline()))
     assert not leaves_the_machine(simulator), "a real robot may listen there to the same topics"
+    assert "Error" not in process.log, "of Fast DDS about its profiles"
     server = parameters(recorder, "/left/policy_server", "bundle_path", "use_sim_time", "autostart", "command_out_type")
     assert server == [str(runner_bundle), True, True, "forward"]
     watchdog = parameters(recorder, "/left/watchdog", "bundle_path", "use_sim_time", "timeout_s", "server")
