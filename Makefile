@@ -1,4 +1,4 @@
-# Each goal builds its own .venv from nothing when it needs one. Needs Python 3.10 or newer; no root.
+# Each goal builds its own .venv from nothing when it needs one. Needs Python 3.11 or newer; no root.
 #
 #   make demo PYTHON=python3.12     another Python
 #   PIP_EXTRA_INDEX_URL=... make    another package index, say one with CPU builds of torch

@@ -31,6 +31,7 @@ EXTRAS = {
         "torch>=2.6",
         "mujoco>=3.3",
         "scikit-learn>=1.4",
+        "scipy>=1.12",
         "cvxpy>=1.5",
         "clarabel>=0.9",
         "moocore>=0.2",

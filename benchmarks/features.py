@@ -81,7 +81,7 @@ def real_transitions(suite_name: str, seed: int) -> tuple[GaussianPolicy, Transi
 def speed(policy: GaussianPolicy, transitions: Transitions, config: FeatureConfig, repeats: int) -> dict[str, float]:
     """Transitions per second, and the ratio."""
     gram = timed(lambda: compute_features(policy, transitions, config), repeats)
-    chosen = take(transitions, np.random.default_rng(0).permutation(len(transitions.objectives))[:LOOP_SAMPLES])
+    chosen = transitions.rows(np.random.default_rng(0).permutation(len(transitions.objectives))[:LOOP_SAMPLES])
     matrix = projection_matrix(flatten_parameters(policy), ProjectionBasis(PROJECTION.dimensions, 0))
     loop = timed(lambda: gradients(policy, chosen) @ matrix, repeats)
     gram_rate, loop_rate = len(transitions.objectives) / gram, LOOP_SAMPLES / loop
@@ -121,7 +121,7 @@ def subset_errors(
     rows = rng.permutation(np.flatnonzero(subset[gram.objectives]))[: FITTED + HELD_OUT]
     fitted = np.isin(np.arange(len(gram.objectives)), rows[:FITTED])
     ridge = float(solve_subsets(gram, subset[None], fitted, SurrogateConfig()).ridge[0])
-    everything = gradients(policy, take(transitions, rows)).double().numpy()
+    everything = gradients(policy, transitions.rows(rows)).double().numpy()
     exact = everything[FITTED:] @ exact_step(everything[:FITTED], gram, rows[:FITTED], ridge)
     config = SurrogateConfig(trust_radius=np.inf, ridge=ridge)
     errors = []
@@ -158,12 +158,6 @@ def exact_step(gradients: np.ndarray, features: Features, rows: np.ndarray, ridg
 def gradients(policy: GaussianPolicy, transitions: Transitions) -> torch.Tensor:
     """[N, p], one autograd call per transition."""
     return per_sample_gradients(policy, torch.tensor(transitions.observations), torch.tensor(transitions.actions))
-
-
-def take(transitions: Transitions, rows: np.ndarray) -> Transitions:
-    """Some of the transitions."""
-    arrays = {name: value[rows] for name, value in vars(transitions).items() if name != "names"}
-    return replace(transitions, **arrays)
 
 
 def timed(work: Callable[[], R], repeats: int) -> float:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import tyro
 
+from pgx_core.files import locked
 from pgx_core.pipeline import require_finished
 from pgx_core.run import read_run
 from pgx_core.stages import report
@@ -17,7 +18,8 @@ def main(run: tyro.conf.Positional[Path]) -> None:
     Args:
         run: run folder.
     """
-    found = read_run(run)
-    require_finished(found, "evaluation")
-    report(found)
+    with locked(run):
+        found = read_run(run)
+        require_finished(found, "evaluation")
+        report(found)
     print(found.path("report/report.html"))

@@ -31,7 +31,7 @@ class PPOConfig:
     value_weight: float = 1.0  # >= 0
     entropy_weight: float = 0.0  # >= 0
     minimum_std: float = 0.1  # entropy floor of continuous actions, > 0: exploration noise never falls below it
-    max_divergence: float = 1.0  # KL(old || new), nats, > 0; a policy beyond it goes back to the iteration's beginning
+    max_divergence: float = 1.0  # KL(old || new), nats, > 0; a policy that takes a step from beyond it goes back
     max_gradient_norm: float = 1e3  # per policy, > 0; a guard against outliers, since Adam takes out the scale
 
     def __post_init__(self) -> None:

@@ -40,7 +40,10 @@ def short_name(reference: str) -> str:
 
 
 def fingerprint(reference: str, suite: AnySuite) -> str:
-    """Changes when the suite's file or one of its robot's changes: results of the old one must not be mixed in."""
+    """Changes when the suite's file or one of its robot's changes: results of the old one must not be mixed in.
+
+    Of an embedded suite it is the robot alone: it does not change with the code of this library.
+    """
     files = [Path(reference.partition(":")[0])] if ".py" in reference else []
     digest = hashlib.sha256(reference.encode())
     for path in (*files, *suite.files):

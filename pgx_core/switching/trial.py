@@ -49,14 +49,13 @@ class Trial:
     rows: Float[np.ndarray, "T C"]  # signals after each tick
     commands: Float[np.ndarray, "T1 J"]  # one before the request, and that of each tick
     fell: str  # why the robot was stopped, or ""
-    refusal: str  # why the request was refused, or ""
     reached: int | None  # tick at which the target was first pursued
 
 
 def pursue(bundle: Bundle, model: mujoco.MjModel, objective: str, config: SwitchConfig, index: int) -> Trial:
     """An objective from standstill, for `reference_s`."""
     robot = _robot(bundle, model, objective, config, index)
-    return _watch(robot, objective, round(config.reference_s * bundle.manifest.contract.control_rate), "")
+    return _watch(robot, objective, round(config.reference_s * bundle.manifest.contract.control_rate))
 
 
 def switch(
@@ -84,12 +83,11 @@ def switch(
     rate = bundle.manifest.contract.control_rate
     robot = _robot(bundle, model, source, config, index)
     phase = config.phase_s * np.random.default_rng((config.seed, index)).random()
-    before = _watch(robot, source, max(1, round((start_s + phase) * rate)), "")
+    before = _watch(robot, source, max(1, round((start_s + phase) * rate)))
     if before.fell:
-        return Trial(before.rows[:0], before.commands[:0], before.fell, "", None)
-    answer = robot.request(target)
-    refusal = "" if answer.accepted else answer.reason
-    return _watch(robot, target, round(config.watched_s * rate), refusal, round(longest_s * rate))
+        return Trial(before.rows[:0], before.commands[:0], before.fell, None)
+    robot.request(target)
+    return _watch(robot, target, round(config.watched_s * rate), round(longest_s * rate))
 
 
 def _robot(bundle: Bundle, model: mujoco.MjModel, objective: str, config: SwitchConfig, index: int) -> SimulatedRobot:
@@ -98,7 +96,7 @@ def _robot(bundle: Bundle, model: mujoco.MjModel, objective: str, config: Switch
     return SimulatedRobot(bundle, model, served, seed)
 
 
-def _watch(robot: SimulatedRobot, target: str, ticks: int, refusal: str, longest: int = 0) -> Trial:
+def _watch(robot: SimulatedRobot, target: str, ticks: int, longest: int = 0) -> Trial:
     """Tick until the target has been pursued for `ticks`, or the robot is stopped."""
     rows, commands, reached, fell = [], [robot.data.ctrl[robot.actuators].copy()], None, ""
     lower, upper = _position_limits(robot)
@@ -111,7 +109,7 @@ def _watch(robot: SimulatedRobot, target: str, ticks: int, refusal: str, longest
         fell = _stop(tick) or _beyond(joint_positions(robot), lower, upper)
         if fell or (reached is not None and index + 1 >= reached + ticks):
             break
-    return Trial(np.array(rows), np.array(commands), fell, refusal, reached)
+    return Trial(np.array(rows), np.array(commands), fell, reached)
 
 
 def _stop(tick: Tick) -> str:

@@ -315,8 +315,9 @@ def test_a_run_that_another_process_works_on_is_left_alone(tmp_path, options, ca
     draft = folder / ".meta.abcd1234"
     draft.mkdir()
     with locked(folder):
-        ended = call(*train, "--to", "rollouts")
-    assert ended.status == 1 and f"another pgx works in '{folder}'" in ended.complaint
+        for command in ((*train, "--to", "rollouts"), ("report", folder), ("export", folder)):
+            ended = call(*command)
+            assert ended.status == 1 and f"another pgx works in '{folder}'" in ended.complaint
     assert draft.exists() and not (folder / "transitions.npz").exists()
     assert call(*train, "--to", "rollouts").status == 0
     assert not draft.exists()

@@ -75,7 +75,7 @@ def stamp_of(stamp: Any) -> int:
 
 
 def record_run(start: Launcher, recorder: Recorder, bundle: Path, file: Path, wishes: Sequence[str]) -> Recording:
-    """Record a robot that is activated, holds, and pursues one objective after another, each of another group.
+    """Record a robot that is activated, holds, and pursues one objective after another.
 
     Each for a second that is counted from when its policy is alone at the wheel.
     """

@@ -60,6 +60,7 @@ INPUTS = {"joint_states": "/joint_states", "imu": "/imu/data", "odometry": "/odo
 TOPICS = {"/joint_states": JointState, "/imu/data": Imu, "/odom": Odometry}
 DISCOVERY = 3.0  # s until a process that starts is known to the others
 DIAGNOSTIC_PERIOD = 1.0  # s
+FLUSH = 0.2  # s for the last commands to arrive
 LOST = 3  # ticks that a message lost or late on the way may cost
 TIMEOUT = 0.5  # s of silence, of the watchdog: more than a busy machine keeps a server waiting
 SERVER = {
@@ -287,7 +288,7 @@ def running_system(
     before = os.getpriority(os.PRIO_PROCESS, 0)
     hurry(0)
     rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
-    contract, usual = _contract_of(bundle), law.contract
+    contract, usual, judged = _contract_of(bundle), law.contract, law.judged
     law.hold(contract, settings.get("blend_s", SERVER["blend_s"]))
     recorder = Recorder(rclpy.create_node("recorder"), contract)
     witness = Witness(rclpy.create_node("witness"), contract, recorder.heard)
@@ -300,7 +301,9 @@ def running_system(
     try:
         yield System(recorder, witness, launcher, bundle, message, settings)
         launcher.stop_all()
+        time.sleep(FLUSH)
         law.check()
+        assert law.judged > judged, "the law heard no command"
         assert not launcher.stuck, f"had to be killed: {', '.join(launcher.stuck)}"
     finally:
         launcher.stop_all()

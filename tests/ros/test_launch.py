@@ -91,12 +91,32 @@ def test_the_simulated_robot_is_served(
 
 def test_a_real_robot_gets_server_and_watchdog(launch, recorder: Recorder, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("FASTDDS_DEFAULT_PROFILES_FILE")  # as on a robot
-    process = launch("robot.launch.py")
+    process = launch("robot.launch.py", odom="base_controller/odom")
     process.wait_for("activation refused: the e-stop is silent", 40.0)
     wait_until(lambda: {"/policy_server", "/watchdog"} <= nodes(recorder), 10.0, "both nodes")
     assert "/pgx_sim" not in nodes(recorder)
     assert not any(map(shares_memory, descendants(process)))
     assert parameters(recorder, "/policy_server", "use_sim_time", "estop_timeout_s") == [False, 0.5]
+    ask = recorder.node.get_subscriber_names_and_types_by_node
+    wanted = {"/joint_states", "/imu_sensor_broadcaster/imu", "/base_controller/odom"}
+    wait_until(lambda: wanted <= set(dict(ask("policy_server", "/"))), 10.0, "the robot's own topics to be heard")
+    assert not {"/imu/data", "/odom"} & set(dict(ask("policy_server", "/")))
+
+
+def test_a_recording_takes_every_topic() -> None:
+    from launch.actions import ExecuteProcess
+    from launch.launch_description_sources import get_launch_description_from_python_launch_file
+    from launch.utilities import perform_substitutions
+
+    from launch import LaunchContext
+
+    description = get_launch_description_from_python_launch_file(str(ROOT / "launch" / "record.launch.py"))
+    (recorder,) = [entity for entity in description.entities if isinstance(entity, ExecuteProcess)]
+    context = LaunchContext()
+    context.launch_configurations["record"] = "run_1"
+    assert " ".join(perform_substitutions(context, word) for word in recorder.cmd) == (
+        "ros2 bag record -s mcap -a -o run_1"
+    )
 
 
 def test_parameters_of_another_file(launch, recorder: Recorder, tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from pgx_core.contract import ObjectiveContract, PolicyContract
+from pgx_core.contract import ObjectiveContract, ObservationTerm, PolicyContract
 from pgx_core.export.bundle import BundleContents, GroupPolicy, write_bundle
 from pgx_core.learning.network import GaussianPolicy
 from pgx_core.objectives.suites import RUNNER
@@ -28,14 +28,14 @@ if importlib.util.find_spec("mcap_ros2") is None:
     pytest.skip("needs mcap-ros2-support", allow_module_level=True)
 
 TOLERANCE = 1e-5  # rad, and of an action in [-1, 1]
-GROUPS = {"amble": "calm", "dash": "quick"}  # of each objective
+GROUPS = {"amble": "calm", "stroll": "calm", "dash": "quick"}  # of each objective; policies are told which
 
 
 def make_network(contract: PolicyContract, seed: int) -> GaussianPolicy:
     """Random weights, and a normaliser that is not the identity; gentle enough for the robot to keep upright."""
     torch.manual_seed(seed)
-    n = contract.observation_size
-    network = GaussianPolicy(n + len(GROUPS), contract.action_size, (64, 64))
+    n = contract.observation_size - len(GROUPS)
+    network = GaussianPolicy(contract.observation_size, contract.action_size, (64, 64))
     with torch.no_grad():
         network.layers[-1].weight.mul_(0.3)
         network.observation_mean[:n] = 0.1 * torch.randn(n)
@@ -44,8 +44,8 @@ def make_network(contract: PolicyContract, seed: int) -> GaussianPolicy:
 
 
 def make_bundle(folder: Path, contract: PolicyContract, networks: dict[str, GaussianPolicy]) -> Path:
-    observations = np.random.default_rng(0).normal(size=(8, contract.observation_size + len(GROUPS)))
-    observations[:, -len(GROUPS) :] = 0.0
+    observations = np.random.default_rng(0).normal(size=(8, contract.observation_size))
+    observations[:, -len(GROUPS) :] = np.eye(len(GROUPS))[np.arange(8) % len(GROUPS)]
     contents = BundleContents(
         name="parity",
         contract=contract,
@@ -116,19 +116,20 @@ def vector(message: Any, fields: str) -> np.ndarray:
 
 
 def ask_network(network: GaussianPolicy, observation: np.ndarray) -> np.ndarray:
-    """The training network's mean action, as training clips it. The objective's inputs are zeros: it is not seen."""
+    """The training network's mean action, as training clips it."""
     with torch.no_grad():
-        inputs = torch.cat([torch.as_tensor(observation), torch.zeros(len(GROUPS))])
-        return network(inputs[None])[0].clip(-1.0, 1.0).numpy()
+        return network(torch.as_tensor(observation)[None])[0].clip(-1.0, 1.0).numpy()
 
 
 def test_network_onnx_and_node_agree_on_the_same_recorded_inputs(
     start: Launcher, recorder: Recorder, tmp_path: Path
 ) -> None:
-    contract = compile_robot(RUNNER).contract
+    blind = compile_robot(RUNNER).contract
+    contract = replace(blind, observation=(*blind.observation, ObservationTerm("objective", len(GROUPS))))
+    one_hots = dict(zip(GROUPS, np.eye(len(GROUPS)), strict=True))
     networks = {name: make_network(contract, seed) for seed, name in enumerate(("calm", "quick"))}
     folder = make_bundle(tmp_path / "parity", contract, networks)
-    recording = bag.record_run(start, recorder, folder, tmp_path / "run.mcap", ("amble", "dash", "amble"))
+    recording = bag.record_run(start, recorder, folder, tmp_path / "run.mcap", ("amble", "stroll", "dash", "amble"))
     bundle = load_bundle(folder)
 
     action, command, driven = np.zeros(contract.action_size, np.float32), recording.commands[0], set()
@@ -138,7 +139,7 @@ def test_network_onnx_and_node_agree_on_the_same_recorded_inputs(
         tick = moment.tick
         np.testing.assert_allclose(tick.command, served, rtol=0.0, atol=TOLERANCE)
         if tick.mode in (Mode.RAMP, Mode.RUN):
-            readings = Readings(**{**vars(moment.readings), "last_action": action})
+            readings = replace(moment.readings, last_action=action, objective=one_hots[tick.objective])
             observation = observe(contract, readings, np.concatenate).astype(np.float32)
             action = ask_network(networks[tick.group], observation)
             onnx = bundle.sessions[tick.group].run(observation)
@@ -147,6 +148,10 @@ def test_network_onnx_and_node_agree_on_the_same_recorded_inputs(
         if tick.mode is Mode.RUN:
             wanted = limit_rate(contract, command, decode_action(contract, action.astype(np.float64)))
             np.testing.assert_allclose(served, wanted, rtol=0.0, atol=TOLERANCE)
-            driven.add(tick.group)
+            driven.add(tick.objective)
+            other = np.concatenate([observation[: -len(GROUPS)], np.roll(one_hots[tick.objective], 1)])
+            assert (
+                np.abs(ask_network(networks[tick.group], other.astype(np.float32)) - action).max() > 100 * TOLERANCE
+            ), "untold"
         command = served
-    assert driven == set(networks) and np.ptp(recording.commands, axis=0).max() > 0.1
+    assert driven == set(GROUPS) and np.ptp(recording.commands, axis=0).max() > 0.1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
@@ -11,7 +12,9 @@ import pytest
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from hypothesis import given
 from hypothesis import strategies as st
-from pgx_policy_server.watchdog import Watchdog
+from pgx_policy_server.watchdog import NO_COMMAND, Watchdog
+from sensor_msgs.msg import JointState
+from std_msgs.msg import Bool, Float64MultiArray
 
 from pgx_core.contract import JointContract, ObservationTerm, PolicyContract
 from pgx_core.serving import Instant
@@ -38,7 +41,7 @@ def serve(watchdog: Watchdog, seconds: float, command: tuple[float, float] = (0.
     """A server that beats and commands until then."""
     for k in range(round(seconds / PERIOD) + 1):
         watchdog.heartbeat(True, at(k * PERIOD))
-        watchdog.command(np.array(command))
+        watchdog.command(np.array(command), at(k * PERIOD))
         assert watchdog.tick(at(k * PERIOD)) is None
     return k * PERIOD
 
@@ -65,7 +68,83 @@ def test_it_steps_back_at_once_when_the_server_is_heard(active: bool) -> None:
     last = serve(watchdog, 1.0)
     assert list(silence(watchdog, last, 0.4))[-1] is not None
     watchdog.heartbeat(active, at(last + 0.41))
-    assert watchdog.tick(at(last + 0.42)) is None and not watchdog.intervening
+    assert watchdog.tick(at(last + 0.42)) is None and not watchdog.silence
+
+
+def test_one_that_stood_still_itself_first_hears_what_came_meanwhile() -> None:
+    watchdog = Watchdog(contract(), TIMEOUT, AGE)
+    last = serve(watchdog, 1.0)
+    assert watchdog.tick(at(last + 1.0)) is None and not watchdog.silence
+    assert watchdog.tick(at(last + 1.0 + PERIOD)) is not None, "nothing came"
+
+
+def beats_alone(watchdog: Watchdog, since: float, seconds: float) -> Iterator[np.ndarray | None]:
+    """The server goes on beating, but no command of it is heard; the watchdog hears its own, three ticks late."""
+    said: list[np.ndarray] = []
+    for k in range(1, round(seconds / PERIOD) + 1):
+        now = at(since + k * PERIOD)
+        watchdog.heartbeat(True, now)
+        watchdog.joint_state(("a", "b"), (-0.3, 0.2), (0.0, 0.0), now)
+        if len(said) > 3:
+            watchdog.command(said[-4], now)
+        command = watchdog.tick(now)
+        if command is not None:
+            said.append(command)
+        yield command
+
+
+def test_it_takes_over_from_a_server_whose_commands_are_not_heard_any_more() -> None:
+    watchdog = Watchdog(contract(), TIMEOUT, AGE)
+    last = serve(watchdog, 1.0)
+    said = list(beats_alone(watchdog, last, 2.0))
+    first = next(k for k, command in enumerate(said) if command is not None)
+    assert first == int(TIMEOUT / PERIOD) + 1 and watchdog.silence == NO_COMMAND
+    path = [np.array([0.5, -0.5]), *said[first:]]
+    assert all(command is not None for command in path), "its own commands are no sign of the server's"
+    assert np.abs(np.diff(path, axis=0)).max() <= REACH + 1e-12
+    np.testing.assert_allclose(path[-1], [-0.3, 0.2])
+    watchdog.heartbeat(True, at(last + 2.01))
+    watchdog.command(np.array([-0.25, 0.2]), at(last + 2.01))
+    assert watchdog.tick(at(last + 2.02)) is None and not watchdog.silence
+    again = [command for command in beats_alone(watchdog, last + 2.02, 1.0) if command is not None]
+    assert np.abs(again[0] - [-0.25, 0.2]).max() <= REACH + 1e-12, "from what was commanded last"
+
+
+def test_commands_that_were_never_heard_are_no_silence() -> None:
+    watchdog = Watchdog(contract(), TIMEOUT, AGE)
+    assert all(command is None for command in beats_alone(watchdog, 0.0, 1.0))
+    assert watchdog.hears and not watchdog.hears_commands
+
+
+@pytest.mark.parametrize("ended", [True, False])
+def test_commands_of_another_life_of_the_server_do_not_count(ended: bool) -> None:
+    watchdog = Watchdog(contract(), TIMEOUT, AGE)
+    last = serve(watchdog, 1.0) if ended else 0.0
+    watchdog.heartbeat(False, at(last))
+    watchdog.command(np.array([0.5, -0.5]), at(last))  # overtaken on the way
+    assert all(command is None for command in beats_alone(watchdog, last + 1.0, 1.0))
+
+
+def test_a_server_that_comes_after_a_dead_one_is_not_blamed_for_its_silence() -> None:
+    watchdog = Watchdog(contract(), TIMEOUT, AGE)
+    last = serve(watchdog, 1.0)
+    own = list(silence(watchdog, last, 1.0, (-0.3, 0.2)))[-1]
+    watchdog.heartbeat(True, at(last + 1.01))
+    watchdog.command(own, at(last + 1.01))
+    assert all(command is None for command in beats_alone(watchdog, last + 1.01, 1.0)), "not by its own late command"
+
+
+def test_a_server_that_repeats_what_the_watchdog_said_is_heard_when_it_goes_on() -> None:
+    watchdog = Watchdog(contract(), TIMEOUT, AGE)
+    last = serve(watchdog, 1.0)
+    own = list(silence(watchdog, last, 1.0, (-0.3, 0.2)))[-1]
+    commands = [own] * 20 + [own + 0.01] + [own] * 20
+    for k, command in enumerate(commands):
+        now = at(last + 1.01 + k * PERIOD)
+        watchdog.heartbeat(True, now)
+        watchdog.command(command, now)
+        assert watchdog.tick(now) is None
+    assert watchdog.hears_commands
 
 
 def test_a_server_that_ends_in_order_or_was_never_there_is_no_fault() -> None:
@@ -134,7 +213,7 @@ def test_whatever_it_hears_it_says_nothing_but_finite_commands_within_reach(comm
     watchdog = Watchdog(contract(safe_state), TIMEOUT, AGE)
     last = serve(watchdog, 0.2)
     for command in commands:
-        watchdog.command(np.array(command))
+        watchdog.command(np.array(command), at(last))
     said = []
     for k in range(30):
         now = at(last + k * PERIOD)
@@ -142,7 +221,7 @@ def test_whatever_it_hears_it_says_nothing_but_finite_commands_within_reach(comm
         command = watchdog.tick(now)
         if command is not None:
             said.append(command)
-            watchdog.command(said[-2:][0])  # it hears itself, a tick late
+            watchdog.command(said[-2:][0], now)  # it hears itself, a tick late
     assert said and np.isfinite(said).all() and np.abs(said).max() <= 1.0
     assert np.abs(np.diff(said, axis=0)).max(initial=0.0) <= REACH + 1e-12
 
@@ -186,6 +265,47 @@ def test_a_killed_server_is_replaced_and_a_new_one_takes_over(
     recorder.wait_for("/diagnostics", watchdog_says(DiagnosticStatus.OK), after=place)
     for name, process in (("sim", sim), ("watchdog", watchdog)):
         assert process.log.count("import time:") == imported[name], process.log
+
+
+def test_a_server_that_beats_but_is_not_heard_to_command_is_replaced(start_watchdog, recorder: Recorder) -> None:
+    """The test plays the server. Who commands is told by the numbers: nothing but the watchdog says others."""
+    patience = 2.0  # s; no pause of a busy machine is so long
+    start_watchdog(timeout_s=patience)
+    recorder.listen(DiagnosticArray, "/diagnostics", reliable=True)
+    recorder.wait_for("/diagnostics", watchdog_says(DiagnosticStatus.OK), 30.0)
+    beat = recorder.talk(Bool, "/policy_server/heartbeat")
+    commands = recorder.talk(Float64MultiArray, COMMANDS)
+    joints = recorder.talk(JointState, "/joint_states")
+    names = [joint.name for joint in recorder.contract.joints]
+    wanted, measured = [0.1] * len(names), [0.0] * len(names)
+
+    def play(seconds: float, silent: bool = False) -> None:
+        for _ in range(round(seconds / 0.02)):
+            joints.publish(JointState(name=names, position=measured, velocity=measured))
+            if not silent:
+                commands.publish(Float64MultiArray(data=wanted))
+            beat.publish(Bool(data=True))
+            time.sleep(0.02)
+
+    def own() -> list[float]:
+        """When the watchdog commanded."""
+        return [h.arrival for h in recorder.heard[COMMANDS] if list(h.message.data) != wanted]
+
+    def said(words: str) -> Callable[[DiagnosticArray], bool]:
+        return lambda message: any(status.message == words for status in message.status)
+
+    play(2.0)
+    recorder.wait_for("/diagnostics", said("watching"))
+    assert not own()
+    play(4.0, silent=True)
+    ended = max(h.arrival for h in recorder.heard[COMMANDS] if list(h.message.data) == wanted)
+    assert patience - 0.5 < own()[0] - ended < patience + 1.0
+    assert list(recorder.heard[COMMANDS][-1].message.data) == pytest.approx(measured, abs=1e-6), "damped"
+    recorder.wait_for("/diagnostics", said(f"{NO_COMMAND}: commanding the safe state"))
+    place = len(recorder.heard["/diagnostics"])
+    play(3.0)
+    recorder.wait_for("/diagnostics", said("watching"), after=place)
+    assert own()[-1] < time.monotonic() - 1.0, "it stepped back"
 
 
 def test_only_a_robot_that_is_watched_is_activated(start_sim, start_server, start_watchdog) -> None:

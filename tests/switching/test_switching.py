@@ -44,7 +44,7 @@ def test_what_leaves_the_steady_state_again_has_not_settled() -> None:
 
 
 def trial(rows, commands=(0.0, 0.0), fell=""):
-    return Trial(np.asarray(rows, float), np.array(commands, float)[:, None], fell, "", 0)
+    return Trial(np.asarray(rows, float), np.array(commands, float)[:, None], fell, 0)
 
 
 def test_a_pair_counts_the_switches_that_took_place_alone() -> None:

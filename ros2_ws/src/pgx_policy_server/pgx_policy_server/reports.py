@@ -22,7 +22,10 @@ try:
 except ImportError:  # built by colcon, which needs a C++ compiler
     TYPED = False
 
-UNTYPED_HINT = "pgx_msgs is not built: only ~/objective_name is served; build the package pgx_msgs with colcon"
+UNTYPED_HINT = (
+    "pgx_msgs is not built: only ~/objective_name is served; install g++, cmake and python3-dev, then build it with "
+    "colcon (`make ros` where ROS came as wheels)"
+)
 LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 EVENT_DEPTH = 100
 FAULTS = (Mode.DAMP.name, Mode.ESTOP.name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
 
 import numpy as np
@@ -10,16 +11,21 @@ from pgx_core.contract import PolicyContract
 from pgx_core.serving import Instant
 from pgx_core.serving.output import OutputGate, SafeCommands
 
+NO_HEARTBEAT = "the policy server is silent"
+NO_COMMAND = "the policy server's commands are not heard any more, though it is"
+
 
 class Watchdog:
-    """Takes over when an active server falls silent, and steps back when it is heard again.
+    """Takes over when an active server or its commands fall silent, and steps back when they are heard again.
+
+    Commands that were never heard are no reason to command beside a server that may well be heard by the robot.
 
     Every call gets the time. Its silence is measured on both clocks, and the shorter one counts: neither a simulator
     that stands still nor one that runs ahead of the messages is a silent server.
 
     Args:
         contract: what a safe command is for this robot.
-        timeout_s: longest silence of an active server.
+        timeout_s: longest silence of an active server, and longest age of its last command.
         joint_state_age_s: oldest joint positions that a damping command may follow.
     """
 
@@ -28,33 +34,57 @@ class Watchdog:
         self._timeout, self._joint_state_age = timeout_s, joint_state_age_s
         self._indices = {joint.name: index for index, joint in enumerate(contract.joints)}
         self._heard: Instant | None = None  # when an active server was last heard; None while there is none
+        self._commanded: Instant | None = None  # when its last command was heard; None before the first
         self._command: np.ndarray | None = None  # the last one anyone published
         self._joints: tuple[np.ndarray, np.ndarray, Instant] | None = None
-        self._gate = OutputGate(contract, max(1, round(timeout_s * contract.control_rate)))
+        ticks = max(1, round(timeout_s * contract.control_rate))
+        self._gate = OutputGate(contract, ticks)
         self._safe = SafeCommands(contract)
-        self.intervening = False
+        self._slack = 1.0 / contract.control_rate
+        self._said = deque[np.ndarray](maxlen=ticks)  # its own last commands, the newest first
+        self._spoke: Instant | None = None  # when it said the last one
+        self._ticked: Instant | None = None
+        self.silence = ""  # why it commands the robot; empty while it does not
 
     @property
     def hears(self) -> bool:
         """Whether there is an active server."""
         return self._heard is not None
 
+    @property
+    def hears_commands(self) -> bool:
+        """Whether commands have been heard since the server became active."""
+        return self._commanded is not None
+
     def heartbeat(self, active: bool, now: Instant) -> None:
         """The server says that it has commanded the robot just now, or that it stops doing so in order."""
+        if not active or self._heard is None or self._missed(now):
+            self._commanded = None  # whoever comes now may be another, whose commands are yet to be heard
+        if not active or self.silence == NO_HEARTBEAT:
+            self.silence = ""
         self._heard = now if active else None
-        self.intervening = False
 
     def simulator_restarted(self) -> None:
         """A simulator began anew: the server, which may find it later, must be heard again before it can fall silent.
 
         One that was silent already stays so: the robot is not left alone.
         """
-        if not self.intervening:
-            self._heard = None
+        if not self.silence:
+            self._heard = self._commanded = None
 
-    def command(self, command: np.ndarray) -> None:
-        """A command [joints] was published. Its own are heard too, late: they are not to be built on."""
-        if not self.intervening and np.isfinite(command).all():
+    def command(self, command: np.ndarray, now: Instant) -> None:
+        """A command [joints] was published.
+
+        Its own are heard too, late: they are not to be built on, and no sign of a server. They are known by their
+        numbers; a server that says the same leads the robot to the same place.
+        """
+        recent = self._spoke is not None and not self._late(self._spoke, now)
+        if recent and any(np.array_equal(command, said) for said in self._said):
+            return
+        self._commanded = now
+        if self.silence == NO_COMMAND:
+            self.silence = ""
+        if not self.silence and np.isfinite(command).all():
             self._command = self._gate.limit(command)
 
     def joint_state(
@@ -77,8 +107,12 @@ class Watchdog:
 
         None too where nothing was ever commanded and the joints are unknown: there is nothing safe to say.
         """
-        self.intervening = self._heard is not None and _passed(self._heard, now) > self._timeout
-        if not self.intervening:
+        stood = self._late(self._ticked, now, self._slack)
+        self._ticked = now
+        if stood and not self.silence:  # it stood still itself: what came meanwhile is yet to be heard
+            return None
+        self.silence = self._silence(now)
+        if not self.silence:
             return None
         positions, velocities = self._measured(now)
         previous = self._command
@@ -89,7 +123,21 @@ class Watchdog:
         damp = self._contract.safe_state == "damp"
         wanted = self._safe.damp(previous, positions, velocities) if damp else self._safe.hold(previous)
         self._command = self._gate.admit(wanted, previous, driven=False)
+        self._said.appendleft(self._command)
+        self._spoke = now
         return self._command
+
+    def _silence(self, now: Instant) -> str:
+        if self._missed(now):
+            return NO_HEARTBEAT
+        # A command comes before its heartbeat: it must not be missed first.
+        return NO_COMMAND if self._heard is not None and self._late(self._commanded, now, self._slack) else ""
+
+    def _missed(self, now: Instant) -> bool:
+        return self._late(self._heard, now)
+
+    def _late(self, since: Instant | None, now: Instant, slack: float = 0.0) -> bool:
+        return since is not None and _passed(since, now) > self._timeout + slack
 
     def _measured(self, now: Instant) -> tuple[np.ndarray, np.ndarray] | tuple[None, None]:
         """Positions and velocities [joints], if they are fresh."""

@@ -9,7 +9,7 @@ import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
-from rclpy.qos import QoSProfile, ReliabilityPolicy
+from rclpy.qos import QoSProfile
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Bool, String
 
@@ -24,11 +24,12 @@ from pgx_policy_server.watchdog import Watchdog
 
 HEARTBEAT_PERIOD = 0.1  # s
 HEARTBEATS_PER_DIAGNOSTIC = 10
-SILENT = "the policy server is silent: commanding the safe state"
+# As reliable as the heartbeat, or a lossy network makes a server look half dead. Its own commands come this way, too.
+COMMANDS_QOS = QoSProfile(depth=10)
 
 
 class WatchdogNode(Node):
-    """Hears the server's heartbeat, and publishes safe commands while it should be there and is not.
+    """Hears the server's heartbeat and commands, and publishes safe ones while they should be there and are not.
 
     It loads no policy: of the bundle it reads the contract alone. Its own heartbeat says what it is wired to, so that a
     server with another bundle or other settings does not rely on it.
@@ -50,7 +51,7 @@ class WatchdogNode(Node):
         )
         self._simulated = bool(self.get_parameter("use_sim_time").value)
         self._elapsed = self._ros = 0.0
-        self._reported, self._rounds = False, 0
+        self._reported, self._rounds = "", 0
         heartbeat = self._subscribe(values["server"])
         self._wiring = String(data=self._output.wiring(manifest.digest, values["timeout_s"], heartbeat))
         self._beat = self.create_publisher(String, "~/heartbeat", QoSProfile(depth=1))
@@ -72,7 +73,6 @@ class WatchdogNode(Node):
 
     def _subscribe(self, server: str) -> str:
         """Hear the server, the commands and the joints; the full name of the topic on which it hears the server."""
-        newest = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
 
         def on_heartbeat(message: Bool) -> None:
             self._watchdog.heartbeat(message.data, self._now())
@@ -80,14 +80,14 @@ class WatchdogNode(Node):
         def on_command(message: object) -> None:
             command = self._output.read(message)
             if command is not None:
-                self._watchdog.command(command)
+                self._watchdog.command(command, self._now())
 
         def on_joints(message: JointState) -> None:
             numbers = np.frombuffer(message.position), np.frombuffer(message.velocity)
             self._watchdog.joint_state(message.name, *numbers, self._now())
 
         heard = self.create_subscription(Bool, f"{server}/heartbeat", on_heartbeat, QoSProfile(depth=1))
-        self.create_subscription(self._output.message_type, self._output.topic, on_command, newest)
+        self.create_subscription(self._output.message_type, self._output.topic, on_command, COMMANDS_QOS)
         self.create_subscription(JointState, "joint_states", on_joints, INPUT_QOS)
         return str(heard.topic_name)
 
@@ -105,9 +105,9 @@ class WatchdogNode(Node):
         command = self._watchdog.tick(self._now())
         if command is not None:
             self._output.publish(command)
-        if self._watchdog.intervening != self._reported:
-            self._reported = self._watchdog.intervening
-            words = SILENT if self._reported else "the server is back"
+        if self._watchdog.silence != self._reported:
+            self._reported = self._watchdog.silence
+            words = _acting(self._reported) if self._reported else "the server is back"
             self.get_logger().error(words) if self._reported else self.get_logger().info(words)
             self._report()
 
@@ -118,16 +118,30 @@ class WatchdogNode(Node):
             self._report()
 
     def _report(self) -> None:
-        bad = self._watchdog.intervening
+        level, words = self._state()
         status = DiagnosticStatus(
-            level=DiagnosticStatus.ERROR if bad else DiagnosticStatus.OK,
+            level=level,
             name=f"{self.get_fully_qualified_name().lstrip('/')}: watchdog",
-            message=SILENT if bad else "watching" if self._watchdog.hears else "no active server is heard",
-            values=[KeyValue(key="intervening", value=str(bad).lower())],
+            message=words,
+            values=[KeyValue(key="intervening", value=str(bool(self._watchdog.silence)).lower())],
         )
         message = DiagnosticArray(status=[status])
         message.header.stamp = self.get_clock().now().to_msg()
         self._diagnostics.publish(message)
+
+    def _state(self) -> tuple[bytes, str]:
+        """Level and words for diagnostics."""
+        if self._watchdog.silence:
+            return DiagnosticStatus.ERROR, _acting(self._watchdog.silence)
+        if not self._watchdog.hears:
+            return DiagnosticStatus.OK, "no active server is heard"
+        if not self._watchdog.hears_commands:
+            return DiagnosticStatus.WARN, f"nothing is heard on {self._output.topic}, though an active server is"
+        return DiagnosticStatus.OK, "watching"
+
+
+def _acting(silence: str) -> str:
+    return f"{silence}: commanding the safe state"
 
 
 def _read_manifest(folder: Path) -> BundleManifest:
