@@ -68,17 +68,20 @@ def rehearse_bundle(bundle: Bundle, suite: Suite, config: RehearsalConfig) -> Re
     """
     ranges = suite.randomization
     kinds = {"nominal": None} | ({"randomised": ranges, "wider": widen(ranges, config.widened)} if ranges else {})
-    rows: list[Rehearsed] = []
-    for worlds, randomization in kinds.items():
-        many = replace(randomization, variants=config.episodes) if randomization else None
-        recording, objectives = record(bundle, replace(suite, randomization=many), config)
-        rows += [
-            summarise(bundle, name, worlds, _of(recording, objectives == index))
-            for index, name in enumerate(suite.names)
-        ]
-    order = {name: index for index, name in enumerate(suite.names)}
-    rows.sort(key=lambda row: order[row.objective])
-    return Rehearsal(suite.episode_seconds, config.widened, config.seed, tuple(rows))
+    rehearsed = [rehearse_in(bundle, suite, worlds, randomization, config) for worlds, randomization in kinds.items()]
+    rows = tuple(row for of_one_objective in zip(*rehearsed, strict=True) for row in of_one_objective)
+    return Rehearsal(suite.episode_seconds, config.widened, config.seed, rows)
+
+
+def rehearse_in(
+    bundle: Bundle, suite: Suite, worlds: str, randomization: Randomization | None, config: RehearsalConfig
+) -> list[Rehearsed]:
+    """Every objective in one kind of worlds, each episode in one of its own. Raises as `rehearse_bundle`."""
+    many = replace(randomization, variants=config.episodes) if randomization else None
+    recording, objectives = record(bundle, replace(suite, randomization=many), config)
+    return [
+        summarise(bundle, name, worlds, _of(recording, objectives == index)) for index, name in enumerate(suite.names)
+    ]
 
 
 def widen(ranges: Randomization, factor: float) -> Randomization:

@@ -11,7 +11,7 @@ import pytest
 
 from pgx_core.objectives.suites import SUITES
 from pgx_core.records import from_plain
-from pgx_core.rehearsal import RehearsalConfig, rehearse_bundle
+from pgx_core.rehearsal import RehearsalConfig, rehearse_in, widen
 from pgx_core.serving import load_bundle
 from pgx_core.serving.rehearsal import REHEARSAL_FILE, Rehearsal
 
@@ -45,9 +45,8 @@ def test_it_survives_worlds_it_was_not_trained_on(
     model: Path, unchecked: Callable[[], AbstractContextManager[None]]
 ) -> None:
     with unchecked():
-        config = RehearsalConfig(episodes=EPISODES, seed=1)
-        rows = rehearse_bundle(load_bundle(model), SUITES[model.name], config).rows
-    wider = [row for row in rows if row.worlds == "wider"]
+        config, suite = RehearsalConfig(episodes=EPISODES, seed=1), SUITES[model.name]
+        wider = rehearse_in(load_bundle(model), suite, "wider", widen(suite.randomization, config.widened), config)
     assert sum(row.falls for row in wider) <= MAY_FALL * EPISODES * len(wider)
     reached = [row.reached for row in wider if row.reached is not None]
     assert not reached or sum(reached) / len(reached) >= MUST_REACH
