@@ -101,6 +101,7 @@ def test_a_validation_that_is_killed_again_and_again(validated, other, tmp_path,
 
 
 def test_processes_side_by_side_find_the_same(other, tmp_path, monkeypatch, call) -> None:
+    monkeypatch.setattr("pgx_core.validation.stages.save_plots", lambda *results: None)  # they take seconds
     monkeypatch.setattr(finetuning, "BATCH", 6)
     alone, shared = (shutil.copytree(other.folder, tmp_path / name) for name in ("alone", "shared"))
     assert call("validate", alone, *SETTINGS).status == 0
