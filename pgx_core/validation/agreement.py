@@ -5,12 +5,13 @@ Shapes: n objectives, m subsets.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
-from scipy.stats import bootstrap, rankdata
+from scipy.stats import DegenerateDataWarning, bootstrap, rankdata
 
 from pgx_core.clustering.partitions import partition_value, partition_values
 from pgx_core.clustering.search import all_partitions
@@ -89,7 +90,9 @@ def _interval(
     value = float(statistic(estimated, real, axis=-1))
     if not np.isfinite(value):
         return np.nan, np.nan, np.nan
-    with np.errstate(invalid="ignore"):  # a draw of one subset over and over has no spread; it is left out
+    # A draw of one subset over and over has no spread; it is left out below.
+    with np.errstate(invalid="ignore"), warnings.catch_warnings():
+        warnings.simplefilter("ignore", DegenerateDataWarning)
         found = bootstrap(
             (estimated, real),
             statistic,

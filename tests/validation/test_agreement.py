@@ -48,6 +48,14 @@ def test_constant_scores_have_no_correlation() -> None:
     assert np.isnan(mean_spearman(real[:, 1:], real[:, 1:], members[:, 1:]))
 
 
+@pytest.mark.filterwarnings("error")
+def test_few_subsets_have_an_interval_and_no_warning() -> None:
+    """Some draws are of one subset alone, and have no correlation."""
+    real, noise = np.random.default_rng(0).normal(size=(2, 4, 1))
+    found = correlate(real + 0.3 * noise, real, np.ones((4, 1), dtype=bool), seed=0)
+    assert np.isfinite([found.spearman_low, found.spearman_high, found.pearson_low, found.pearson_high]).all()
+
+
 def test_regret_is_nothing_for_the_best_and_one_on_average(planted) -> None:
     matrix = estimate_affinity(planted(SUBSETS, [0, 0, 1, 1], 0.1), AffinityConfig()).matrix
     two = [[0, 0, 1, 1], [0, 1, 0, 1], [0, 1, 1, 0], [0, 1, 1, 1], [0, 0, 1, 0], [0, 0, 0, 1], [0, 1, 0, 0]]
