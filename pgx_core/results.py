@@ -13,9 +13,6 @@ from pgx_core.export.networks import Networks
 from pgx_core.objectives.environment_suite import EnvironmentSuite
 from pgx_core.records import to_plain
 from pgx_core.report.data import Curve, MethodScores, ReportData, StageCost, TradeOff
-from pgx_core.report.evidence import AFFINITY_PICTURE, evidence
-from pgx_core.report.pictures import png
-from pgx_core.report.plots import affinity_figure
 from pgx_core.run import Run
 from pgx_core.simulation.robot_model import compile_robot, scene_of, standalone_mjcf
 from pgx_core.training.methods import Method
@@ -30,6 +27,11 @@ def bundle_contents(run: Run) -> BundleContents:
     Raises:
         SuiteError: the suite has no robot.
     """
+    # Matplotlib takes a second to import, and few of the processes that know a run's results draw.
+    from pgx_core.report.evidence import AFFINITY_PICTURE, evidence
+    from pgx_core.report.pictures import png
+    from pgx_core.report.plots import affinity_figure
+
     suite = run.suite
     if isinstance(suite, EnvironmentSuite):
         where = run.path("networks")

@@ -21,7 +21,6 @@ from pgx_core.learning.network import clone_policy
 from pgx_core.objectives.environment_suite import EnvironmentSuite
 from pgx_core.objectives.objective import term_name
 from pgx_core.report.data import MethodScores, TradeOff
-from pgx_core.report.page import write_report
 from pgx_core.report.verdict import divergences, verdict
 from pgx_core.results import bundle_contents, networks, report_data
 from pgx_core.run import Run, read_run
@@ -257,6 +256,8 @@ def exported(run: Run) -> str:
 
 def report(run: Run) -> None:
     """The page and the pictures."""
+    from pgx_core.report.page import write_report  # it brings Matplotlib, which few processes need
+
     write_report(run.path("report"), report_data(run))
 
 

@@ -7,7 +7,6 @@ from typing import Literal
 
 import numpy as np
 from jaxtyping import Float, Int
-from sklearn.metrics import adjusted_rand_score
 
 from pgx_core.clustering.partitions import partition_values
 from pgx_core.clustering.search import search_partitions
@@ -146,6 +145,8 @@ def _noise_gains(replicates: Float[np.ndarray, "b n n"], k: int, seed: int) -> F
 
 def _stability(replicates: Float[np.ndarray, "b n n"], partition: Partition, seed: int) -> float:
     """Mean adjusted Rand index of the replicates' best partitions against this one."""
+    from sklearn.metrics import adjusted_rand_score
+
     if partition.k in (1, len(partition.labels)):
         return float("nan")
     # Local search from this partition and random ones finds what the strategy would, at a hundredth of the time.

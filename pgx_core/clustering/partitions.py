@@ -6,7 +6,6 @@ from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int
-from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
 
 from pgx_core.errors import ConfigError
 from pgx_core.types import Affinity, Partition, canonical_labels
@@ -72,6 +71,8 @@ def agreement(a: Partition, b: Partition) -> Agreement:
     Raises:
         ConfigError: they partition different objectives, or list them in another order.
     """
+    from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
+
     if a.names != b.names:
         raise ConfigError(f"expected two partitions of the same objectives, got {a.names} and {b.names}")
     return Agreement(

@@ -1,14 +1,16 @@
-"""Ways to group objectives, all with one signature: (affinity, k, seed) -> Partition into exactly k groups."""
+"""Ways to group objectives, all with one signature: (affinity, k, seed) -> Partition into exactly k groups.
+
+scikit-learn and CVXPY are imported where they are used, here and in the modules beside: they take as long as torch, and
+most processes never cluster.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
 
-import cvxpy as cp
 import numpy as np
 from jaxtyping import Float, Int
-from sklearn.cluster import KMeans, SpectralClustering
 
 from pgx_core.clustering.partitions import check_groupable, fill_groups, make_partition, partition_values
 from pgx_core.clustering.search import all_partitions, search_partitions
@@ -45,6 +47,8 @@ def relax_partition(matrix: Float[np.ndarray, "n n"], k: int) -> Float[np.ndarra
     Raises:
         ConfigError: the solver fails, as it does for entries that are not finite.
     """
+    import cvxpy as cp
+
     n = len(matrix)
     x = cp.Variable((n, n), PSD=True)
     scaled = matrix / max(float(np.abs(matrix).max()), np.finfo(float).tiny)
@@ -58,6 +62,8 @@ def relax_partition(matrix: Float[np.ndarray, "n n"], k: int) -> Float[np.ndarra
 
 def _round(relaxed: Float[np.ndarray, "n n"], k: int, seed: int) -> Int[np.ndarray, "n"]:
     """Groups of objectives whose rows in the rank-k factor of X are close."""
+    from sklearn.cluster import KMeans
+
     values, vectors = np.linalg.eigh((relaxed + relaxed.T) / 2)
     factor = vectors[:, -k:] * np.sqrt(values[-k:].clip(min=0.0))
     # Fewer than k distinct rows are no error here: fill_groups splits, local search repairs.
@@ -97,6 +103,8 @@ def spectral_groups(affinity: Affinity, k: int, seed: int) -> Partition:
     Raises:
         ConfigError: k outside 1..n, or a pair was never sampled together.
     """
+    from sklearn.cluster import SpectralClustering
+
     check_groupable(affinity, k)
     n = len(affinity.names)
     if k in (1, n):

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Bool, Float
-from sklearn.metrics import normalized_mutual_info_score
 
 from pgx_core.affinity.matrix import AffinityConfig, estimate_affinity
 from pgx_core.clustering.strategies import sdp_groups
@@ -115,6 +114,8 @@ def _labels(scores: SubsetScores, k: int, seed: int) -> np.ndarray | None:
 
 
 def _nmi(a: np.ndarray | None, b: np.ndarray | None) -> float:
+    from sklearn.metrics import normalized_mutual_info_score
+
     return float("nan") if a is None or b is None else float(normalized_mutual_info_score(a, b))
 
 
