@@ -84,14 +84,7 @@ class InputGate:
 
     def imu(self, orientation: Untrusted, angular_velocity: Untrusted, stamp: Untrusted, now: Instant) -> str:
         """Take orientation (w, x, y, z) and angular velocity; what the policies do not observe is not looked at."""
-
-        def read() -> Values:
-            turned = {"orientation": _unit(orientation)} if "projected_gravity" in self._sizes else {}
-            if "angular_velocity" not in self._sizes:
-                return turned
-            return turned | {"angular_velocity": _vector(angular_velocity, 3, "angular_velocity")}
-
-        return self._take("imu", stamp, now, read)
+        return self._take("imu", stamp, now, lambda: self._read_imu(orientation, angular_velocity))
 
     def odometry(self, linear_velocity: Untrusted, stamp: Untrusted, now: Instant) -> str:
         """Take the base's velocity in its own frame."""
@@ -185,6 +178,12 @@ class InputGate:
             "positions": _vector(positions, len(order), "positions", index),
             "velocities": _vector(velocities, len(order), "velocities", index),
         }
+
+    def _read_imu(self, orientation: Untrusted, angular_velocity: Untrusted) -> Values:
+        values = {"orientation": _unit(orientation)} if "projected_gravity" in self._sizes else {}
+        if "angular_velocity" in self._sizes:
+            values["angular_velocity"] = _vector(angular_velocity, 3, "angular_velocity")
+        return values
 
     def _find_joints(self, names: tuple[Any, ...]) -> np.ndarray:
         missing = [joint for joint in self._joints if joint not in names]

@@ -8,6 +8,7 @@ import random
 import shutil
 import signal
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,6 +32,14 @@ class Validated:
 
     folder: Path
     seconds: float
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _two_batches() -> Iterator[None]:
+    """Of the ten subsets: processes side by side share them, one alone takes one after the other."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(finetuning, "BATCH", 6)
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -100,15 +109,13 @@ def test_a_validation_that_is_killed_again_and_again(validated, other, tmp_path,
     assert not list((folder / "validation").rglob(".*")), "drafts of the killed processes remain"
 
 
-def test_processes_side_by_side_find_the_same(other, tmp_path, monkeypatch, call) -> None:
+def test_processes_side_by_side_find_the_same(run, other, tmp_path, monkeypatch, call) -> None:
     monkeypatch.setattr("pgx_core.validation.stages.save_plots", lambda *results: None)  # they take seconds
-    monkeypatch.setattr(finetuning, "BATCH", 6)
-    alone, shared = (shutil.copytree(other.folder, tmp_path / name) for name in ("alone", "shared"))
-    assert call("validate", alone, *SETTINGS).status == 0
+    shared = shutil.copytree(other.folder, tmp_path / "shared")
     monkeypatch.delattr(Trainer, "iterate")  # in this process, which then cannot train: the jobs must have
     assert call("validate", shared, *SETTINGS, "--workers", 2).status == 0
-    assert _results(alone / "validation") == _results(shared / "validation")
-    for folder in (alone, shared):
+    assert _results(run / "validation") == _results(shared / "validation")
+    for folder in (run, shared):
         trained = {path.parent.name for path in (folder / "validation/finetuned").glob("*/checkpoint.pt")}
         assert trained == {"0", "6"}, "10 subsets in batches of 6 are two"
 
