@@ -20,7 +20,7 @@ from .system import EVENTS, OBJECTIVES, RATE, TICK, VELOCITY_LIMIT, System, runn
 
 SWITCHES = 1000
 DWELL = TICK  # s
-PAUSES = (DWELL, DWELL + 2 * TICK)  # s from a switch to the next wish, at random
+PAUSES = (DWELL, DWELL + TICK)  # s from a switch to the next wish, at random: at any moment of a tick
 LATENCY = 0.04  # s from a wish to the first command of its policy
 HOG = "while True: pass"
 
