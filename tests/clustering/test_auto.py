@@ -5,12 +5,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from sklearn.metrics import adjusted_rand_score
 
 from pgx_core.affinity.matrix import AffinityConfig, estimate_affinity
 from pgx_core.affinity.subsets import SubsetConfig, sample_subsets
 from pgx_core.clustering.auto import ClusteringConfig, ClusteringTable, cluster
 from pgx_core.clustering.partitions import partition_value
-from pgx_core.clustering.search import all_partitions
+from pgx_core.clustering.search import all_partitions, search_partitions
 from pgx_core.clustering.strategies import random_groups, sdp_groups
 from pgx_core.errors import ConfigError
 from pgx_core.types import Affinity, SubsetScores, canonical_labels, load_record, save_record
@@ -118,6 +119,15 @@ def test_fixed_k_is_kept_and_measured() -> None:
     assert cluster(affinity, ClusteringConfig(k=2)).partition.stability > 0.95
     assert cluster(affinity, ClusteringConfig(k=3)).partition.stability < 0.9
     assert np.isnan(cluster(affinity, ClusteringConfig(k=6)).partition.stability)
+
+
+def test_stability_is_the_mean_agreement_of_all_replicates() -> None:
+    affinity, config = measured(PLANTED["3 pairs"][0], 0, 0.7), ClusteringConfig(k=3, bootstrap=40)
+    partition = cluster(affinity, config).partition
+    found = search_partitions(affinity.replicates[:40], partition.labels[None], 3, config.seed)
+    assert 1 < len({tuple(canonical_labels(labels)) for labels in found}) < 40, "some are found again and again"
+    agreements = [adjusted_rand_score(partition.labels, labels) for labels in found]
+    assert partition.stability == pytest.approx(np.mean(agreements))
 
 
 def test_any_strategy_fits() -> None:
