@@ -9,7 +9,6 @@ os.environ.setdefault("MKL_NUM_THREADS", "1")
 
 import contextlib
 import functools
-import gc
 import signal
 from pathlib import Path
 
@@ -58,12 +57,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def _fixed_seeds() -> None:
     np.random.seed(0)
     torch.manual_seed(0)
-
-
-def pytest_collection_finish() -> None:
-    """What is loaded by now stays: the garbage collector need not look through it again and again."""
-    gc.collect()
-    gc.freeze()
 
 
 @pytest.fixture(scope="session")
