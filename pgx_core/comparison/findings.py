@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float
 
 from pgx_core.comparison.statistics import Interval, estimate, gain, improvement, interquartile_mean, mean
 from pgx_core.report.data import MethodScores
@@ -17,9 +18,8 @@ from pgx_core.training.methods import Method, is_conditioned, is_single
 from pgx_core.types import Partition, load_record
 
 NOTE = (
-    "IQM: interquartile mean over seeds and objectives. Intervals: 95% bootstrap; those in the table are stratified by "
-    "objective, that of the difference draws whole seeds, since a seed can be good or bad as a whole. Parameters: of "
-    "all of a method's actors, median over seeds."
+    "IQM: interquartile mean over seeds and objectives. Intervals: 95% bootstrap of whole seeds, widened for "
+    "their small number. Parameters: of all of a method's actors, median over seeds."
 )
 MIN_SEEDS = 4  # for a verdict: by luck alone all seeds of two equal methods are apart in 1 of 35 cases, of 3 in 1 of 10
 
@@ -29,6 +29,7 @@ class Row:
     """One method over all seeds."""
 
     method: Method
+    scores: Float[np.ndarray, "S n"]  # of every seed and objective
     score: Interval  # interquartile mean over seeds and objectives
     success: Interval | None  # mean share of episodes that succeeded; None where the suite reports none
     beats: Interval | None  # probability that it beats the best single policy on an objective; None for that one itself
@@ -46,7 +47,7 @@ class Findings:
     rows: tuple[Row, ...]
     served: Method
     best_single: Method | None  # that sees no more than the served policies do; None if none was compared
-    gain: Interval | None  # of the served groups over it, in interquartile mean; whole seeds drawn
+    gain: Interval | None  # of the served groups over it, in interquartile mean
 
     def row(self, method: Method) -> Row:
         """A method's row."""
@@ -76,7 +77,7 @@ def find(runs: tuple[Run, ...]) -> Findings:
         ),
         served=first.served,
         best_single=best,
-        gain=estimate(gain, scores[first.served], scores[best], whole_seeds=True) if best else None,
+        gain=estimate(gain, scores[first.served], scores[best]) if best else None,
     )
 
 
@@ -90,6 +91,7 @@ def _row(method: Method, found: list[MethodScores], base: np.ndarray | None) -> 
     scores, successes = (np.array([getattr(each, name) for each in found]) for name in ("scores", "successes"))
     return Row(
         method,
+        scores,
         estimate(interquartile_mean, scores),
         None if np.isnan(successes).any() else estimate(mean, successes),
         None if base is None else estimate(improvement, scores, base),
@@ -110,7 +112,7 @@ def sentence(findings: Findings) -> str:
         f"{lead}: at {short_number(findings.steps)} environment steps each and {len(findings.seeds)} seeds, "
         f"{label(served.method, findings.served)} score {decimal(served.score.value)} and the best "
         f"single policy ({label(single.method, findings.served)}) {decimal(single.score.value)}, a difference of "
-        f"{signed(found.value)} (95% interval {signed(found.low)} to {signed(found.high)}, over whole seeds){more}."
+        f"{signed(found.value)} (95% interval {signed(found.low)} to {signed(found.high)}){more}."
         f"{_undivided(findings)}"
     )
 
@@ -142,7 +144,7 @@ def _text(found: Interval | None) -> str:
 
 
 def figures_json(findings: Findings) -> str:
-    """The figures as a flat JSON object: `score_METHOD`, `score_METHOD_interval` and so on."""
+    """The figures as a flat JSON object: `score_METHOD`, `score_METHOD_interval`, `scores_METHOD` and so on."""
     plain: dict[str, Any] = {
         "suite": findings.suite,
         "steps": findings.steps,
@@ -158,4 +160,5 @@ def figures_json(findings: Findings) -> str:
         if found is not None:
             plain |= {name: found.value, f"{name}_interval": [found.low, found.high]}
     plain |= {f"parameters_{row.method}": row.parameters for row in findings.rows}
+    plain |= {f"scores_{row.method}": row.scores.round(4).tolist() for row in findings.rows}  # [seed][objective]
     return json.dumps(plain, indent=2) + "\n"

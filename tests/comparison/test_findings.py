@@ -96,7 +96,8 @@ def test_one_group_is_not_sold_as_several(compared) -> None:
 
 @pytest.mark.parametrize("success", [NAN, 0.75])
 def test_success_stands_in_the_table_where_it_is_known(success, compared) -> None:
-    found = find(compared(success=success))
+    runs = compared(success=success)
+    found = find(runs)
     lines = [line for line in table(found).splitlines() if line.startswith("|")]
     assert len(lines) == 2 + len(LEVELS)
     assert len({line.count("|") for line in lines}) == 1
@@ -105,6 +106,8 @@ def test_success_stands_in_the_table_where_it_is_known(success, compared) -> Non
     assert ("success_groups_id" in figures) == (success == 0.75)
     assert figures["score_groups_id"] == pytest.approx(0.8, abs=0.02)
     assert len(figures["score_groups_id_interval"]) == 2
+    measured = [load_record(MethodScores, run.path("evaluation/groups_id.npz")) for run in runs]
+    assert figures["scores_groups_id"] == [each.scores.round(4).tolist() for each in measured]
 
 
 def test_the_picture_has_a_mark_and_an_interval_for_every_method(compared) -> None:
