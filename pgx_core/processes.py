@@ -9,7 +9,7 @@ import signal
 import threading
 import traceback
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
@@ -77,15 +77,32 @@ def _start_worker() -> tuple[Connection, SpawnProcess]:
     spawn = multiprocessing.get_context("spawn")  # a fork would share the threads' locks, but not the threads
     ours, theirs = spawn.Pipe()
     process = spawn.Process(target=_work, args=(theirs,))
-    # A worker inherits the mask, and hears no Ctrl-C while it starts; the parent hears it right after.
     resource_tracker.ensure_running()  # started by a worker's start, it would lift the mask
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
+    with _ctrl_c_afterwards():
         process.start()
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
     theirs.close()  # the worker's alone now: our end tells when it is gone
     return ours, process
+
+
+@contextlib.contextmanager
+def _ctrl_c_afterwards() -> Iterator[None]:
+    """Hear Ctrl-C when this is over: what starts half complains. A process that starts in it never does."""
+    if threading.current_thread() is not threading.main_thread():  # no other is ever interrupted
+        yield
+        return
+    heard: list[int] = []
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # which the new process inherits
+    try:
+        # Other threads do not have the mask: the signal goes to one of them, and Python calls the handler here.
+        handler = signal.signal(signal.SIGINT, lambda number, _: heard.append(number))
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGINT, handler)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+    if heard:
+        signal.raise_signal(signal.SIGINT)
 
 
 def _work(link: Connection) -> None:

@@ -28,6 +28,28 @@ STEPS = 40_000
 SMALL = ("--steps", f"{STEPS}", "--training.checkpoint-seconds", "0.2", "--compare", "joint_id", "specialists")
 HASTY = ("--rollouts.samples", "1000")
 RAISE = "from pgx_core.errors import RunError; raise RunError"
+INTERRUPTED_START = """
+import os, signal, threading, time
+from functools import partial
+from multiprocessing import util
+from pgx_core.processes import run_in_processes
+
+spawn = util.spawnv_passfds
+
+def interrupted(path, arguments, descriptors):
+    worker = spawn(path, arguments, descriptors)
+    if any("spawn_main" in str(argument) for argument in arguments):
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(0.2)
+    return worker
+
+util.spawnv_passfds = interrupted
+threading.Thread(target=time.sleep, args=(200,), daemon=True).start()
+try:
+    run_in_processes([partial(time.sleep, 200)], 1)
+except KeyboardInterrupt:
+    print("interrupted")
+"""
 
 
 @pytest.fixture
@@ -142,6 +164,13 @@ def test_ctrl_c_is_one_line_even_while_processes_start(shared):
     assert process.returncode == 130, said
     (line,) = said.split("\n")[-2:-1]
     assert "interrupted; what is finished is kept" in line and "Traceback" not in said
+
+
+def test_ctrl_c_waits_for_a_process_that_starts_even_if_another_thread_hears_it():
+    """The kernel gives it to any thread that does not block it; a process half started would complain."""
+    command = [sys.executable, "-c", INTERRUPTED_START]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=60, cwd=ROOT)
+    assert (ended.stdout, ended.stderr) == ("interrupted\n", "")
 
 
 def test_an_error_in_one_process_ends_the_others_and_is_told():
