@@ -69,7 +69,7 @@ def test_every_kind_of_command_is_judged_in_any_namespace(judge: Law, publish, t
     publish(topic, 0.0, step, 0.0, -step)
     judge.check()
     assert judge.judged == 3
-    publish(topic, 0.01)
+    publish(topic, *[-step, 0.01] * 5)  # often: a busy machine may keep two so far apart that it is no jump
     with pytest.raises(AssertionError, match=r"a command moved by 0\.81"):
         judge.check()
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import time
 
 import numpy as np
+import pytest
 from pgx_policy_server.metronome import WallMetronome
-from pgx_policy_server.timing import WINDOW, TickTiming
+from pgx_policy_server.timing import WINDOW, Pulse, TickTiming
 
 from pgx_core.serving import Instant
 
@@ -53,6 +54,44 @@ def test_what_ends_the_loop_is_kept_for_the_main_thread() -> None:
     wait_until(lambda: metronome.failure is not None, 5.0, "the failure")
     assert isinstance(metronome.failure, ZeroDivisionError)
     metronome.stop()
+
+
+def test_two_pauses_that_are_short_each_are_one_silence_to_the_watchdog() -> None:
+    pulse = Pulse()
+    pulse.beat(1.0)
+    assert pulse.silence(1.1) == pytest.approx(0.1)  # before a tick that begins late
+    pulse.begin(1.1)
+    assert pulse.silence(1.2) == pytest.approx(0.2)  # and ends late
+    pulse.beat(1.2)
+    pulse.begin(1.22)  # a tick of a fast loop, between two heartbeats
+    assert pulse.silence(1.24) == pytest.approx(0.04)
+
+
+def test_a_server_that_commands_nothing_is_missed_from_its_next_tick_on() -> None:
+    pulse = Pulse()
+    assert pulse.silence(5.0) == 0.0
+    pulse.beat(5.0)
+    pulse.rest()
+    assert pulse.silence(9.0) == 0.0
+    pulse.begin(9.0)
+    assert pulse.silence(9.2) == pytest.approx(0.2), "it stood still in that very tick"
+
+
+def test_a_loop_that_leaves_out_many_ticks_is_told_until_it_keeps_up() -> None:
+    timing = TickTiming()
+    assert not timing.slowness()
+    for count, missed, words in (
+        (10, 4, "40 of the last 50 ticks were left out"),
+        (50, 0, ""),
+        (9, 1, "9 of the last 18"),
+    ):
+        for _ in range(count):
+            timing.add(0.0, 0.0, missed)
+        assert (words in timing.slowness()) if words else not timing.slowness()
+    timing.add(0.0, 0.0, 1)
+    for _ in range(9):
+        timing.add(0.0, 0.0, 0)
+    assert not timing.slowness(), "one in eleven is no habit"
 
 
 def test_the_timing_report_is_that_of_the_last_window() -> None:

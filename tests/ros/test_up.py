@@ -13,6 +13,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.qos import QoSProfile
 
 from .conftest import HAS_TYPES
@@ -41,12 +42,33 @@ def up(tmp_path: Path, runner_bundle: Path) -> Iterator[Callable[..., Process]]:
     yield start
     for process in started:
         if process.alive:
+            running = children(process)  # a real robot's watchdog outlives it
             process.popen.kill()
             process.popen.wait()
+            for child in running:
+                child.kill()
 
 
 def children(process: Process) -> list[psutil.Process]:
     return psutil.Process(process.popen.pid).children(recursive=True)
+
+
+def child_of(process: Process, module: str) -> psutil.Process:
+    """The one that runs it."""
+    (child,) = [child for child in children(process) if any(module in word for word in child.cmdline())]
+    return child
+
+
+def is_watching(message: DiagnosticArray) -> bool:
+    """A watchdog that hears the server and its commands."""
+    return any(status.name == "watchdog: watchdog" and status.message == "watching" for status in message.status)
+
+
+def patient(folder: Path) -> Path:
+    """Parameters for sensors that a busy machine delays."""
+    params = folder / "real.yaml"
+    params.write_text("/**: {ros__parameters: {joint_state_age_s: 5.0, imu_age_s: 5.0, odometry_age_s: 5.0}}\n")
+    return params
 
 
 def pgx(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -90,8 +112,7 @@ def test_a_child_that_dies_is_reported_and_all_is_stopped(up: Callable[..., Proc
     process = up()
     process.wait_for("HOLD", 30.0)
     running = children(process)
-    (server,) = [child for child in running if any("server_node" in word for word in child.cmdline())]
-    server.kill()
+    child_of(process, "server_node").kill()
     assert process.popen.wait(10.0) == 1
     wait_until(lambda: not any(child.is_running() for child in running), 5.0, "the end of the others")
     assert "last lines of policy_server:" in process.log and "mode INACTIVE -> HOLD" in process.log
@@ -102,20 +123,51 @@ def test_the_server_of_a_real_robot_that_dies_leaves_it_to_the_watchdog(
     up: Callable[..., Process], recorder: Recorder, puppet: Puppet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("FASTDDS_DEFAULT_PROFILES_FILE")  # it chooses itself
-    params = tmp_path / "real.yaml"
-    params.write_text("/**: {ros__parameters: {joint_state_age_s: 5.0, imu_age_s: 5.0, odometry_age_s: 5.0}}\n")
-    process = up("--no-sim", "--objective", "walk", "--params", params)
+    recorder.listen(DiagnosticArray, "/diagnostics", reliable=True)
+    process = up("--no-sim", "--objective", "walk", "--params", patient(tmp_path))
     process.wait_for("RUN       walk by calm", 30.0)
     running = children(process)
     assert all(leaves_the_machine(child.pid) and not shares_memory(child.pid) for child in running)
-    (server,) = [child for child in running if any("server_node" in word for word in child.cmdline())]
-    server.kill()
-    process.wait_for("ended with status -9: the watchdog commands the robot now")
+    child_of(process, "watchdog_node").kill()
+    process.wait_for("the process 'watchdog' ended with status -9 and is started again; the others go on")
+    place = len(recorder.heard["/diagnostics"])
+    recorder.wait_for("/diagnostics", is_watching, 20.0, after=place)
+    running = children(process)
+    child_of(process, "server_node").kill()
+    process.wait_for("'policy_server' ended with status -9: the watchdog commands the robot now")
     counted = len(recorder.heard[COMMANDS])
     wait_until(lambda: len(recorder.heard[COMMANDS]) > counted + 25, 10.0, "the watchdog's commands")
     assert process.stop(signal.SIGINT) == 1
     assert process.log.splitlines()[-1] == "pgx up: the process 'policy_server' ended with status -9"
     assert not any(child.is_running() for child in running)
+
+
+@pytest.mark.parametrize("end", [signal.SIGHUP, signal.SIGKILL])
+def test_a_lost_terminal_leaves_a_real_robot_to_the_watchdog(
+    end: signal.Signals,
+    up: Callable[..., Process],
+    recorder: Recorder,
+    puppet: Puppet,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The server must not take it for an order to stop, and stiffen a robot that walks; or the parent's own end."""
+    monkeypatch.delenv("FASTDDS_DEFAULT_PROFILES_FILE")  # it chooses itself
+    process = up("--no-sim", "--objective", "walk", "--params", patient(tmp_path))
+    process.wait_for("RUN       walk by calm", 30.0)
+    server, watchdog = child_of(process, "server_node"), child_of(process, "watchdog_node")
+    try:
+        process.popen.send_signal(end)
+        process.popen.wait(10.0)
+        wait_until(lambda: not server.is_running(), 10.0, "the server's end")
+        counted = len(recorder.heard[COMMANDS])
+        wait_until(lambda: len(recorder.heard[COMMANDS]) > counted + 25, 10.0, "the watchdog's commands")
+    except BaseException:
+        server.kill()
+        watchdog.kill()
+        raise
+    watchdog.terminate()
+    watchdog.wait(10.0)
 
 
 def test_killed_it_takes_its_children_along(up: Callable[..., Process]) -> None:
@@ -140,6 +192,16 @@ def test_a_recording_opens_with_public_tools(up: Callable[..., Process], tmp_pat
     assert ("/policy_server/events" in topics) == HAS_TYPES
     commands = [message.data for topic, message in heard if topic == "/forward_position_controller/commands"]
     assert len(commands) > 50 and {len(command) for command in commands} == {6}
+
+
+def test_a_recording_that_cannot_be_written_does_not_end_the_robot(up: Callable[..., Process]) -> None:
+    pytest.importorskip("mcap", reason="needs mcap-ros2-support")
+    process = up("--objective", "walk", "--record", "/dev/full")
+    process.wait_for("the process 'record' ended with status 1; the others go on", 40.0)
+    assert "the recording ends here: No space left on device" in process.log and "Traceback" not in process.log
+    assert pgx("objective", "stand").returncode == 0
+    process.wait_for("stand by calm")
+    assert process.stop(signal.SIGINT) == 0
 
 
 def test_a_topic_of_a_type_that_is_unknown_here_does_not_end_a_recording(listener: Recorder, tmp_path: Path) -> None:

@@ -51,7 +51,7 @@ def silence(
 ) -> Iterator[np.ndarray | None]:
     for k in range(1, round(seconds / PERIOD) + 1):
         if joints is not None:
-            watchdog.joint_state(("b", "a"), joints[::-1], (0.0, 0.0), at(since + k * PERIOD))
+            watchdog.joint_state(("b", "a"), joints[::-1], (0.0, 0.0), 0.0, at(since + k * PERIOD))
         yield watchdog.tick(at(since + k * PERIOD))
 
 
@@ -71,11 +71,28 @@ def test_it_steps_back_at_once_when_the_server_is_heard(active: bool) -> None:
     assert watchdog.tick(at(last + 0.42)) is None and not watchdog.silence
 
 
-def test_one_that_stood_still_itself_first_hears_what_came_meanwhile() -> None:
+@pytest.mark.parametrize("gap", [0.05 + 0.005 * k for k in range(40)])
+def test_one_that_stood_still_itself_first_hears_what_came_meanwhile(gap: float) -> None:
     watchdog = Watchdog(contract(), TIMEOUT, AGE)
     last = serve(watchdog, 1.0)
-    assert watchdog.tick(at(last + 1.0)) is None and not watchdog.silence
-    assert watchdog.tick(at(last + 1.0 + PERIOD)) is not None, "nothing came"
+    assert watchdog.tick(at(last + gap)) is None and not watchdog.silence
+    watchdog.command(np.array([0.5, -0.5]), at(last + gap))
+    watchdog.heartbeat(True, at(last + gap))
+    assert watchdog.tick(at(last + gap + PERIOD)) is None
+
+
+def test_one_that_stood_still_itself_takes_over_where_nothing_came() -> None:
+    watchdog = Watchdog(contract(), TIMEOUT, AGE)
+    last = serve(watchdog, 1.0)
+    assert watchdog.tick(at(last + 1.0)) is None
+    assert watchdog.tick(at(last + 1.0 + PERIOD)) is not None
+
+
+def test_one_that_is_slow_takes_over_all_the_same() -> None:
+    watchdog = Watchdog(contract(), TIMEOUT, AGE)
+    last = serve(watchdog, 1.0)
+    said = [watchdog.tick(at(last + 6 * PERIOD * k)) is not None for k in range(1, 6)]
+    assert said == [False, True, True, True, True], "0.12 s from tick to tick: by the second it has heard nothing"
 
 
 def beats_alone(watchdog: Watchdog, since: float, seconds: float) -> Iterator[np.ndarray | None]:
@@ -84,7 +101,7 @@ def beats_alone(watchdog: Watchdog, since: float, seconds: float) -> Iterator[np
     for k in range(1, round(seconds / PERIOD) + 1):
         now = at(since + k * PERIOD)
         watchdog.heartbeat(True, now)
-        watchdog.joint_state(("a", "b"), (-0.3, 0.2), (0.0, 0.0), now)
+        watchdog.joint_state(("a", "b"), (-0.3, 0.2), (0.0, 0.0), 0.0, now)
         if len(said) > 3:
             watchdog.command(said[-4], now)
         command = watchdog.tick(now)
@@ -217,7 +234,7 @@ def test_whatever_it_hears_it_says_nothing_but_finite_commands_within_reach(comm
     said = []
     for k in range(30):
         now = at(last + k * PERIOD)
-        watchdog.joint_state(("a", "b"), joints[k % len(joints)] if joints else (0.0, 0.0), (0.0, 0.0), now)
+        watchdog.joint_state(("a", "b"), joints[k % len(joints)] if joints else (0.0, 0.0), (0.0, 0.0), 0.0, now)
         command = watchdog.tick(now)
         if command is not None:
             said.append(command)
@@ -226,11 +243,31 @@ def test_whatever_it_hears_it_says_nothing_but_finite_commands_within_reach(comm
     assert np.abs(np.diff(said, axis=0)).max(initial=0.0) <= REACH + 1e-12
 
 
+@pytest.mark.parametrize("age", [-2 * AGE, 2 * AGE, float("nan")])
+def test_joints_that_were_measured_long_ago_by_their_stamp_are_not_known(age: float) -> None:
+    watchdog = Watchdog(contract("damp"), TIMEOUT, AGE)
+    last = serve(watchdog, 0.5)
+    for k in range(30):
+        watchdog.joint_state(("a", "b"), (-0.3, 0.2), (0.0, 0.0), age, at(last + k * PERIOD))
+        command = watchdog.tick(at(last + k * PERIOD))
+    np.testing.assert_array_equal(command, [0.5, -0.5])
+
+
+def test_a_new_life_of_the_server_does_not_begin_where_the_last_one_ended() -> None:
+    watchdog = Watchdog(contract("damp"), TIMEOUT, AGE)
+    last = serve(watchdog, 0.5)
+    watchdog.heartbeat(False, at(last))
+    watchdog.heartbeat(True, at(last + 5.0))
+    watchdog.tick(at(last + 5.0))
+    first = next(c for c in silence(watchdog, last + 5.0, 1.0, (-0.3, 0.2)) if c is not None)
+    np.testing.assert_allclose(first, [-0.3, 0.2])
+
+
 def test_a_joint_that_is_missing_is_not_made_up() -> None:
     watchdog = Watchdog(contract("damp"), TIMEOUT, AGE)
     last = serve(watchdog, 0.5)
     for k in range(30):
-        watchdog.joint_state(("a",), (0.0,), (0.0,), at(last + k * PERIOD))
+        watchdog.joint_state(("a",), (0.0,), (0.0,), 0.0, at(last + k * PERIOD))
         command = watchdog.tick(at(last + k * PERIOD))
     np.testing.assert_array_equal(command, [0.5, -0.5])
 
@@ -281,7 +318,9 @@ def test_a_server_that_beats_but_is_not_heard_to_command_is_replaced(start_watch
 
     def play(seconds: float, silent: bool = False) -> None:
         for _ in range(round(seconds / 0.02)):
-            joints.publish(JointState(name=names, position=measured, velocity=measured))
+            message = JointState(name=names, position=measured, velocity=measured)
+            message.header.stamp = recorder.node.get_clock().now().to_msg()
+            joints.publish(message)
             if not silent:
                 commands.publish(Float64MultiArray(data=wanted))
             beat.publish(Bool(data=True))

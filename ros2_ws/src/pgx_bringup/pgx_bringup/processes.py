@@ -10,11 +10,13 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 TAIL = 12  # lines of a log that tell why a process ended
 COMMANDER_PATIENCE, PATIENCE = 1.8, 1.0  # s to end after SIGINT: together less than the 3 s that Ctrl-C may take
 START = "from {0} import {1}; {1}()"
+BRIEF = 1.0  # s: what ends so soon after its start would do so again
 PR_SET_PDEATHSIG = 1  # of prctl(2)
 
 
@@ -25,6 +27,8 @@ class Program:
     name: str
     entry: str  # module:function
     arguments: tuple[str, ...] = ()
+    needed: bool = True  # the others are of no use without it
+    restarted: bool = False  # where it ends by itself
 
 
 @dataclass(frozen=True)
@@ -34,6 +38,13 @@ class Child:
     program: Program
     process: subprocess.Popen[bytes]
     log: Path
+    began: float  # s, monotonic
+
+    @property
+    def ended(self) -> str:
+        """How it ended by itself; empty while it runs."""
+        status = self.process.poll()
+        return "" if status is None else f"the process '{self.program.name}' ended with status {status}"
 
     def tail(self) -> str:
         """The last lines it wrote."""
@@ -47,10 +58,11 @@ class Stack:
     Args:
         programs: the one that commands the robot first, so that it is stopped first.
         logs: folder of the log files.
+        farewell: signal that they get where this process is killed.
     """
 
-    def __init__(self, programs: Sequence[Program], logs: Path) -> None:
-        self._programs, self._logs = programs, logs
+    def __init__(self, programs: Sequence[Program], logs: Path, farewell: signal.Signals = signal.SIGTERM) -> None:
+        self._programs, self._logs, self._farewell = programs, logs, farewell
         self._children: list[Child] = []
 
     def __enter__(self) -> Stack:
@@ -67,8 +79,22 @@ class Stack:
         self.stop()
 
     def dead(self) -> Child | None:
-        """The first that ended by itself."""
-        return next((child for child in self._children if child.process.poll() is not None), None)
+        """The first that ended by itself, of those the others need."""
+        return next((child for child in self._children if child.ended and self._missed(child)), None)
+
+    def mend(self) -> list[Child]:
+        """Start again those that are to be, and forget others that are not needed; what had ended, each once."""
+        lost = [child for child in self._children if child.ended and not self._missed(child)]
+        for child in lost:
+            place = self._children.index(child)
+            self._children[place : place + 1] = [self._start(child.program)] if child.program.restarted else []
+        return lost
+
+    def leave(self) -> None:
+        """Part as if this process were killed."""
+        for child in self._children:
+            child.process.send_signal(self._farewell)
+        self._children = []
 
     def runs(self, name: str) -> bool:
         """Whether that program does."""
@@ -84,9 +110,13 @@ class Stack:
                 _wait(child.process, deadline)
         self._children = []
 
+    def _missed(self, child: Child) -> bool:
+        brief = time.monotonic() - child.began < BRIEF
+        return brief if child.program.restarted else child.program.needed
+
     def _start(self, program: Program) -> Child:
         log = self._logs / f"{program.name}.log"
-        with log.open("wb") as file:
+        with log.open("ab") as file:
             process = subprocess.Popen(
                 [sys.executable, "-c", START.format(*program.entry.split(":")), *program.arguments],
                 stdin=subprocess.DEVNULL,
@@ -94,9 +124,9 @@ class Stack:
                 stderr=subprocess.STDOUT,
                 env={**os.environ, "PYTHONUNBUFFERED": "1"},
                 start_new_session=True,  # a Ctrl-C is for the parent, which stops its children in order
-                preexec_fn=_end_with_parent,
+                preexec_fn=partial(_end_with_parent, self._farewell),
             )
-        return Child(program, process, log)
+        return Child(program, process, log, time.monotonic())
 
 
 def _wait(process: subprocess.Popen[bytes], deadline: float) -> None:
@@ -107,7 +137,7 @@ def _wait(process: subprocess.Popen[bytes], deadline: float) -> None:
         process.wait()
 
 
-def _end_with_parent() -> None:
-    """Where the parent is killed, the kernel tells the child to stop."""
+def _end_with_parent(farewell: signal.Signals) -> None:
+    """Where the parent is killed, the kernel tells the child."""
     if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, farewell)

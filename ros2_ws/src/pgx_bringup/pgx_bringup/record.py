@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import re
 import sys
@@ -43,6 +44,7 @@ class Recorder:
             raise ConfigError("recording needs the package mcap: pip install mcap-ros2-support") from error
         self.node = Node("recorder")
         self._known = set(OMITTED)  # topics that were looked at
+        self._failure: OSError | None = None
         self._stream = file.open("wb")
         self._writer = Writer(self._stream)
         self._writer.start(profile="ros2", library="pgx")
@@ -50,12 +52,15 @@ class Recorder:
         self.node.create_timer(LOOK_PERIOD, self._look, clock=Clock(clock_type=ClockType.STEADY_TIME))
 
     def check(self) -> None:
-        """Nothing runs beside the callbacks."""
+        """End where the file cannot be written."""
+        if self._failure is not None:
+            sys.exit(f"the recording ends here: {self._failure.strerror}")
 
     def close(self, orderly: bool) -> None:
-        """Complete the file."""
-        self._writer.finish()
-        self._stream.close()
+        """Complete the file, if it can be."""
+        with contextlib.suppress(OSError) if self._failure else contextlib.nullcontext():
+            self._writer.finish()
+            self._stream.close()
 
     def _look(self) -> None:
         for topic, types in self.node.get_topic_names_and_types():
@@ -77,7 +82,10 @@ class Recorder:
 
     def _take(self, channel: int, message: bytes) -> None:
         now = time.time_ns()
-        self._writer.add_message(channel, now, message, now)
+        try:
+            self._writer.add_message(channel, now, message, now)
+        except OSError as error:  # a full disk, say
+            self._failure = error
 
 
 def _weakest(offers: Sequence[QoSProfile]) -> QoSProfile:

@@ -9,11 +9,12 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import rclpy
 from pgx_policy_server.spinning import QuickestExecutor
+from rclpy.executors import Executor
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 
@@ -45,6 +46,8 @@ class UpConfig:
 def up(config: UpConfig) -> None:
     """Serve a bundle until Ctrl-C, with a live line of what happens.
 
+    Where the terminal is lost, a real robot is left to the watchdog.
+
     Raises:
         BundleError: the bundle is refused, or does not know the objective.
         ConfigError: a file of parameters or the recording's folder is missing.
@@ -53,24 +56,34 @@ def up(config: UpConfig) -> None:
     """
     with stopping() as stopped, serving(config) as (stack, node, executor):
         display = Display(Monitor(node))
-        deadline = time.monotonic() + (config.seconds or float("inf"))
         try:
-            while not stopped and time.monotonic() < deadline:
-                executor.spin_once(timeout_sec=POLL)
-                display.show()
-                require_alive(stack)
-        except RunError as error:
-            if not config.sim and not stack.runs(SERVER) and stack.runs(WATCHDOG):
-                print(f"{error}: {LEFT}", file=sys.stderr, flush=True)
-                while not stopped and stack.runs(WATCHDOG):
-                    executor.spin_once(timeout_sec=POLL)
+            _watch(config, stack, executor, display, stopped)
+        except OSError:  # there is nobody to read any more
+            stopped.append(signal.SIGHUP)
             raise
         finally:
+            if not config.sim and signal.SIGHUP in stopped:
+                stack.leave()
             display.close()
 
 
+def _watch(config: UpConfig, stack: Stack, executor: Executor, display: Display, stopped: list[int]) -> None:
+    deadline = time.monotonic() + (config.seconds or float("inf"))
+    try:
+        while not stopped and time.monotonic() < deadline:
+            executor.spin_once(timeout_sec=POLL)
+            display.show()
+            require_alive(stack)
+    except RunError as error:
+        if not config.sim and not stack.runs(SERVER) and stack.runs(WATCHDOG):
+            print(f"{error}: {LEFT}", file=sys.stderr, flush=True)
+            while not stopped and stack.runs(WATCHDOG):
+                executor.spin_once(timeout_sec=POLL)
+        raise
+
+
 @contextlib.contextmanager
-def serving(config: UpConfig) -> Iterator[tuple[Stack, Node, rclpy.executors.Executor]]:
+def serving(config: UpConfig) -> Iterator[tuple[Stack, Node, Executor]]:
     """A running stack, and a node beside it with the executor to spin it."""
     _check(config)
     programs = _programs(config)
@@ -85,7 +98,9 @@ def serving(config: UpConfig) -> Iterator[tuple[Stack, Node, rclpy.executors.Exe
         executor = QuickestExecutor()
         exits.callback(executor.shutdown)
         executor.add_node(node)
-        yield exits.enter_context(Stack(programs, logs)), node, executor
+        # To the server of a real robot SIGHUP is no order to stop, and its watchdog goes on.
+        farewell = signal.SIGTERM if config.sim else signal.SIGHUP
+        yield exits.enter_context(Stack(programs, logs, farewell)), node, executor
 
 
 @contextlib.contextmanager
@@ -102,15 +117,17 @@ def stopping() -> Iterator[list[int]]:
 
 
 def require_alive(stack: Stack) -> None:
-    """Every process runs.
+    """Every process runs that is needed. The others' ends are told.
 
     Raises:
         RunError: one ended by itself; with the last lines of its log.
     """
     dead = stack.dead()
-    if dead is not None:
-        print(f"last lines of {dead.program.name}:\n{dead.tail()}", flush=True)
-        raise RunError(f"the process '{dead.program.name}' ended with status {dead.process.returncode}")
+    for child in [dead] if dead else stack.mend():
+        print(f"last lines of {child.program.name}:\n{child.tail()}", flush=True)
+        if dead:
+            raise RunError(dead.ended)
+        print(f"{child.ended}{' and is started again' * child.program.restarted}; the others go on", flush=True)
 
 
 def _check(config: UpConfig) -> None:
@@ -140,13 +157,14 @@ def _programs(config: UpConfig) -> list[Program]:
     server |= {"initial_objective": config.objective} if config.objective else {}
     programs = [
         _node(SERVER, "pgx_policy_server.server_node:main", params, server),
-        _node(WATCHDOG, "pgx_policy_server.watchdog_node:main", params, {**common, **clock}),
+        replace(_node(WATCHDOG, "pgx_policy_server.watchdog_node:main", params, {**common, **clock}), restarted=True),
     ]
     if config.sim:
         sim = {**common, "viewer": str(config.viewer).lower()}
         programs.append(_node("sim", "pgx_sim.node:main", params, sim))
     if config.record is not None:
-        programs.append(Program("record", "pgx_bringup.record:main", (str(config.record.resolve()),)))
+        file = str(config.record.resolve())
+        programs.append(Program("record", "pgx_bringup.record:main", (file,), needed=False))
     return programs
 
 

@@ -27,7 +27,7 @@ from pgx_policy_server.objectives import ObjectiveInterface
 from pgx_policy_server.outputs import CommandOut
 from pgx_policy_server.parameters import serving_config
 from pgx_policy_server.reports import Reports, View
-from pgx_policy_server.timing import TickTiming
+from pgx_policy_server.timing import Pulse, TickTiming
 
 REST_TICKS = 10  # over which a velocity or effort command goes to 0 at the end
 HEARTBEAT_RATE = 50.0  # Hz, at most
@@ -97,14 +97,13 @@ class Session:
 
     def activate(self) -> str:
         """Start the loop; the answer is why not, or empty."""
+        gc.collect()  # before the robot is looked at: it takes longer than a tick
         refusal = self._refusal()
         if refusal:
             self._claim.release()
             return refusal
         self._reset()
-        # What exists now stays: collections during the loop then have little to look at.
-        gc.collect()
-        gc.freeze()
+        gc.freeze()  # what exists now stays: collections during the loop then have little to look at
         self._metronome.start(self._beat)
         return ""
 
@@ -145,8 +144,9 @@ class Session:
             self._reports.event(event, now)
 
     def survey(self) -> None:
-        """Look at what changes slowly: who else commands the robot."""
+        """Look at what changes slowly: who else commands the robot, and whether the loop keeps up."""
         self._errors = self._other_commanders()
+        self._slow = self._timing.slowness()
 
     @property
     def settled(self) -> bool:
@@ -170,7 +170,8 @@ class Session:
     def view(self, state: str, note: str) -> View:
         """What there is to report."""
         tick, manifest = self._tick, self._bundle.manifest
-        warnings = [note, *(words for words in (tick.refusal if tick else "", self._unwatched()) if words not in note)]
+        words = (tick.refusal if tick else "", self._unwatched(), self._slow)
+        warnings = [note, *(one for one in words if one not in note)]
         return View(
             state=state,
             mode=tick.mode.name if tick else Mode.INACTIVE.name,
@@ -203,9 +204,10 @@ class Session:
         return self._controller.activate(self._metronome.now())
 
     def _reset(self) -> None:
-        self._timing = TickTiming()
+        self._timing, self._pulse = TickTiming(), Pulse()
         self._errors: list[str] = []
-        self._last_ros, self._last_start = -math.inf, math.inf
+        self._slow = ""
+        self._last_ros = -math.inf
         self._tick, self._reason = None, ""
         self._ticks = self._refused_ticks = 0
         self._commanded = 0  # ticks in a row
@@ -214,18 +216,23 @@ class Session:
         """One control tick."""
         start = time.monotonic()
         self._watch_clock(now)
-        # Both, as the watchdog counts: a simulator's clock may jump, or a message of it be lost.
-        stood = min(missed * self._period if self._simulated else math.inf, start - self._last_start)
+        stood = self._pulse.silence(start)
+        if self._simulated:  # its clock may jump, or a message of it be lost
+            stood = min(stood, missed * self._period)
         if stood >= self._patience:
             self._controller.stalled(stood, now)
-        self._last_start = start
+            self._pulse.rest()
+        self._pulse.begin(start)
         tick = self._controller.tick(now)
         # It stood still in here: the watchdog has taken over. A simulator loses no tick to a slow machine.
-        late = not self._simulated and time.monotonic() - start >= self._patience
-        commanding = tick.command is not None and not late
-        if commanding:
+        late = not self._simulated and self._pulse.silence(time.monotonic()) >= self._patience
+        if tick.command is not None and not late:
             self._output.publish(tick.command)
-        self._beat_heart(commanding)
+            self._beat_heart()
+        else:
+            self._commanded = 0
+        if tick.command is None:
+            self._pulse.rest()
         self._timing.add(start, time.monotonic(), missed)
         self._note(tick, now)
 
@@ -245,13 +252,11 @@ class Session:
                 self._heartbeat.publish(self._alive)
             time.sleep(1.0 / contract.control_rate)
 
-    def _beat_heart(self, commanding: bool) -> None:
+    def _beat_heart(self) -> None:
         """Only a server that commands is alive to the watchdog, which else leaves a robot that nobody commands."""
-        if not commanding:
-            self._commanded = 0
-            return
         if self._commanded % self._ticks_per_heartbeat == 0:
             self._heartbeat.publish(self._alive)
+            self._pulse.beat(time.monotonic())
         self._commanded += 1
 
     def _note(self, tick: Tick, now: Instant) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 WINDOW = 1024  # ticks
+SLOW = 0.1  # share of ticks that may be left out unsaid
 
 
 @dataclass(frozen=True)
@@ -24,6 +26,29 @@ class TimingReport:
 NO_TICKS = TimingReport(0.0, 0.0, 0.0, 0.0, 0, 0)
 
 
+class Pulse:
+    """How long the watchdog has not heard this server, by its heartbeats alone. Times are monotonic, in s."""
+
+    def __init__(self) -> None:
+        self._since = math.inf
+
+    def begin(self, start: float) -> None:
+        """A tick begins that may command: from here on it is missed, if it was not before."""
+        self._since = min(self._since, start)
+
+    def beat(self, now: float) -> None:
+        """A heartbeat went out."""
+        self._since = now
+
+    def rest(self) -> None:
+        """It commands nothing, and knows it: it will look where the robot is before it does."""
+        self._since = math.inf
+
+    def silence(self, now: float) -> float:
+        """S since it was heard or should have been."""
+        return max(0.0, now - self._since)
+
+
 class TickTiming:
     """Collects starts and ends of ticks. One thread adds, another may report."""
 
@@ -32,6 +57,7 @@ class TickTiming:
         self._durations = np.zeros(WINDOW)
         self._count = 0
         self.overruns = self.longest_streak = 0
+        self._looked = (0, 0)  # overruns and ticks when slowness was last asked for
 
     def add(self, start: float, end: float, missed: int) -> None:
         """Note one tick: its start and end, monotonic s, and the deadlines missed before it."""
@@ -40,6 +66,15 @@ class TickTiming:
         self._count += 1
         self.overruns += missed
         self.longest_streak = max(self.longest_streak, missed)
+
+    def slowness(self) -> str:
+        """What is wrong if many ticks were left out since the last call, or empty."""
+        left_out, ticks = self.overruns - self._looked[0], self._count - self._looked[1]
+        self._looked = (self.overruns, self._count)
+        due = left_out + ticks
+        return (
+            f"the loop is too slow: {left_out} of the last {due} ticks were left out" if left_out > SLOW * due else ""
+        )
 
     def report(self) -> TimingReport:
         """The figures of now."""

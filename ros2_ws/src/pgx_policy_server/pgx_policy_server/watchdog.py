@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -13,6 +15,7 @@ from pgx_core.serving.output import OutputGate, SafeCommands
 
 NO_HEARTBEAT = "the policy server is silent"
 NO_COMMAND = "the policy server's commands are not heard any more, though it is"
+AWAKE = 2  # ticks: of a longer gap between two of its own it slept through the rest
 
 
 class Watchdog:
@@ -40,10 +43,10 @@ class Watchdog:
         ticks = max(1, round(timeout_s * contract.control_rate))
         self._gate = OutputGate(contract, ticks)
         self._safe = SafeCommands(contract)
-        self._slack = 1.0 / contract.control_rate
+        self._period = 1.0 / contract.control_rate
         self._said = deque[np.ndarray](maxlen=ticks)  # its own last commands, the newest first
         self._spoke: Instant | None = None  # when it said the last one
-        self._ticked: Instant | None = None
+        self._ticked = math.inf  # s, monotonic, of its last tick; inf before the first
         self.silence = ""  # why it commands the robot; empty while it does not
 
     @property
@@ -62,6 +65,8 @@ class Watchdog:
             self._commanded = None  # whoever comes now may be another, whose commands are yet to be heard
         if not active or self.silence == NO_HEARTBEAT:
             self.silence = ""
+        if not active:
+            self._command = None  # the robot may be elsewhere when one comes again
         self._heard = now if active else None
 
     def simulator_restarted(self) -> None:
@@ -88,10 +93,13 @@ class Watchdog:
             self._command = self._gate.limit(command)
 
     def joint_state(
-        self, names: Sequence[str], positions: Sequence[float], velocities: Sequence[float], now: Instant
+        self, names: Sequence[str], positions: Sequence[float], velocities: Sequence[float], age: float, now: Instant
     ) -> None:
-        """The robot's joints in any order. A message that lacks one, or is not all finite, is ignored."""
-        if not len(names) == len(positions) == len(velocities):
+        """The robot's joints in any order, measured `age` s ago by their stamp.
+
+        A message that lacks one, is not all finite, or was not measured just now, is ignored.
+        """
+        if not len(names) == len(positions) == len(velocities) or not abs(age) <= self._joint_state_age:
             return
         order = {name: index for index, name in enumerate(names)}
         try:
@@ -107,11 +115,10 @@ class Watchdog:
 
         None too where nothing was ever commanded and the joints are unknown: there is nothing safe to say.
         """
-        stood = self._late(self._ticked, now, self._slack)
-        self._ticked = now
-        if stood and not self.silence:  # it stood still itself: what came meanwhile is yet to be heard
-            return None
-        self.silence = self._silence(now)
+        # Where it stood still itself, what came meanwhile is yet to be heard: silence counts as far as it was awake.
+        awake = replace(now, monotonic=min(now.monotonic, self._ticked + AWAKE * self._period))
+        self._ticked = now.monotonic
+        self.silence = self._silence(awake)
         if not self.silence:
             return None
         positions, velocities = self._measured(now)
@@ -131,7 +138,7 @@ class Watchdog:
         if self._missed(now):
             return NO_HEARTBEAT
         # A command comes before its heartbeat: it must not be missed first.
-        return NO_COMMAND if self._heard is not None and self._late(self._commanded, now, self._slack) else ""
+        return NO_COMMAND if self._heard is not None and self._late(self._commanded, now, self._period) else ""
 
     def _missed(self, now: Instant) -> bool:
         return self._late(self._heard, now)

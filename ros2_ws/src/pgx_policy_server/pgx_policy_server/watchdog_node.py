@@ -84,7 +84,8 @@ class WatchdogNode(Node):
 
         def on_joints(message: JointState) -> None:
             numbers = np.frombuffer(message.position), np.frombuffer(message.velocity)
-            self._watchdog.joint_state(message.name, *numbers, self._now())
+            now, stamp = self._now(), message.header.stamp
+            self._watchdog.joint_state(message.name, *numbers, self._ros - stamp.sec - 1e-9 * stamp.nanosec, now)
 
         heard = self.create_subscription(Bool, f"{server}/heartbeat", on_heartbeat, QoSProfile(depth=1))
         self.create_subscription(self._output.message_type, self._output.topic, on_command, COMMANDS_QOS)
