@@ -41,7 +41,7 @@ class Cell:
     single: float  # of the best single policy
     random: float  # of as many groups drawn at random
     gain: float  # groups - single
-    low: float  # its 95% interval, whole seeds drawn
+    low: float  # its 95% interval
     high: float
 
 

@@ -102,6 +102,12 @@ class Run:
         return -(-self.config.rollouts.samples // episode) * episode * len(self.suite.objectives)
 
     @property
+    def evaluation(self) -> EvaluationConfig:
+        """The settings of the evaluation, the run's seed added: the starts are not the same in every run."""
+        settings = self.config.evaluation
+        return replace(settings, seed=settings.seed + self.config.seed)
+
+    @property
     def grouping(self) -> GroupingConfig:
         """The settings of the estimate, the run's seed added to each of theirs."""
         parts = vars(self.config.grouping).items()

@@ -55,7 +55,10 @@ from pgx_core.types import (
 
 TAYLOR_LENGTHS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1)  # relative; the paper reports 0.1 to 1%
 TAYLOR_TRANSITIONS = 1000
-SCORING_SEED = 60_000  # of the episodes that score subsets: other starts than those that measure the policies
+TRAINING_SEED = 70_000  # added to the run's, for all after the meta policy: other worlds than another run's meta policy
+SCORING_SEED = (
+    60_000  # added to the run's, of the episodes that score subsets: other starts than those that measure the policies
+)
 
 
 def meta(run: Run) -> None:
@@ -101,7 +104,7 @@ def surrogate(run: Run) -> None:
     policy = meta_population.policy(0).to(run.device)
     if run.config.subset_scores == "rollout":
         steps = lift(policy, basis, solution.steps)
-        episodes = replace(run.config.evaluation, seed=SCORING_SEED)
+        episodes = replace(run.config.evaluation, seed=SCORING_SEED + run.config.seed)
         scores = score_by_rollout(meta_population, steps, subsets, run.suite, episodes, run.config.training.simulation)
     else:
         scores = score_subsets(found, subsets, solution, ~fitted, settings.blocks, run.device)
@@ -187,7 +190,7 @@ def _train_method(run: Run, method: Method, progress: Progress) -> None:
         members,
         config,
         run.training_steps(method),
-        run.config.seed + 1,
+        run.config.seed + TRAINING_SEED,
         run.path(run.trained(method)),
         method,
         None if starts_afresh(method) else clone_policy(meta, 0, tuple(member.conditioned for member in members)),
@@ -207,15 +210,16 @@ def method_labels(run: Run, method: Method) -> np.ndarray:
 
 
 def evaluation(run: Run) -> None:
-    """Every method on the objectives it serves; the served policies on every objective."""
-    config = run.config
+    """Every method on the objectives it serves, from the same starts; the served policies on every objective."""
+    config, physics = run.evaluation, run.config.training.simulation
     for method in run.methods:
         population = run.population(run.trained(method))
         labels = method_labels(run, method)
-        asked = None if method == run.served else own_objectives(labels)
-        measured = evaluate(population, run.suite, config.evaluation, config.training.simulation, asked)
+        own = own_objectives(labels)
+        measured = evaluate(population, run.suite, config, physics, own)
         if method == run.served:
-            save_record(run.path("evaluation/every_policy.npz"), measured)
+            rest = measured if own.all() else evaluate(population, run.suite, config, physics, ~own)
+            save_record(run.path("evaluation/every_policy.npz"), measured.joined(rest))
         each = np.arange(len(labels))
         scores = MethodScores(
             method=method,
@@ -228,7 +232,7 @@ def evaluation(run: Run) -> None:
         )
         save_record(run.path(f"evaluation/{method}.npz"), scores)
         if not isinstance(run.suite, EnvironmentSuite) and run.suite.trade_off:
-            values = evaluate_trade_off(population, run.suite, config.evaluation, config.training.simulation, asked)
+            values = evaluate_trade_off(population, run.suite, config, physics, own)
             terms = tuple(map(term_name, run.suite.trade_off))
             save_record(run.path(f"evaluation/{method}_values.npz"), TradeOff(method, terms, values[labels, each]))
 
@@ -236,7 +240,7 @@ def evaluation(run: Run) -> None:
 def evaluation_steps(run: Run) -> int:
     """Environment steps the evaluation spends: the served policies meet every objective, the others their own."""
     served = load_record(Partition, run.path("partition.npz")).k
-    rounds = (served + len(run.methods) - 1) * (1 + len(run.suite.trade_off))
+    rounds = served - 1 + len(run.methods) * (1 + len(run.suite.trade_off))
     episodes = rounds * len(run.suite.objectives) * run.config.evaluation.episodes
     return episodes * run.suite.episode_steps
 

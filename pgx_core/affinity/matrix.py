@@ -26,7 +26,8 @@ def estimate_affinity(scores: SubsetScores, config: AffinityConfig) -> Affinity:
 
     Unit: standard deviations of an objective's score over its subsets. A pair that no subset holds is NaN.
     Replicates draw Bayesian bootstrap weights (Rubin 1981: all positive, so no pair goes missing by accident)
-    for the subsets and for the held-out blocks, and repeat the whole estimate.
+    for the subsets and for the held-out blocks, and repeat all that follows the scores. The fit to the other half of
+    the episodes is not repeated: its noise is not in the errors.
 
     Raises:
         ConfigError: too few draws, or a member of a subset has no finite score.
@@ -35,7 +36,7 @@ def estimate_affinity(scores: SubsetScores, config: AffinityConfig) -> Affinity:
     generator = np.random.default_rng(config.seed)
     n_subsets, _, n_blocks = scores.blocks.shape
     subset_weights = generator.dirichlet(np.ones(n_subsets), config.bootstrap)
-    block_weights = generator.dirichlet(np.ones(n_blocks), config.bootstrap)
+    block_weights = _widened(generator.dirichlet(np.ones(n_blocks), config.bootstrap))
     blocks = np.where(scores.subsets[..., None], scores.blocks, 0.0)
     matrix = _affinity(scores.values, scores.subsets, np.ones(n_subsets))
     replicates = np.stack(
@@ -45,6 +46,12 @@ def estimate_affinity(scores: SubsetScores, config: AffinityConfig) -> Affinity:
         ]
     )
     return Affinity(matrix, replicates.std(0, ddof=1), replicates, scores.names)
+
+
+def _widened(weights: Float[np.ndarray, "B E"]) -> Float[np.ndarray, "B E"]:
+    """Weights of E blocks under which a mean varies as it should: Dirichlet's are too equal where E is small."""
+    count = weights.shape[-1]
+    return weights if count < 2 else 1 / count + np.sqrt((count + 1) / (count - 1)) * (weights - 1 / count)
 
 
 def _affinity(

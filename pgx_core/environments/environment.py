@@ -46,6 +46,11 @@ class Outcome:
     truncated: Bool[Tensor, "W"] | None = None  # ended by the environment, but not for good; None: nowhere
 
 
+def world_seed(seed: int, world: int) -> int:
+    """A world's own seed, 31 bits: `seed + world` would be that of the next world in the next run."""
+    return int(np.random.SeedSequence((seed, world)).generate_state(1)[0] >> 1)
+
+
 class EnvironmentWorlds(Protocol):
     """W worlds of one environment, each with its own task, stepped together. It knows no time limit."""
 

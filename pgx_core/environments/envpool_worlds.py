@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from pgx_core.environments.environment import Outcome
+from pgx_core.environments.environment import Outcome, world_seed
 from pgx_core.errors import SuiteError
 
 NEVER = 1_000_000_000  # steps: time limits are the simulation's concern
@@ -44,7 +44,7 @@ class EnvPoolWorlds:
 
         Args:
             makes: every world's environment.
-            seed: world i draws its starts from seed + i.
+            seed: of the starts.
             discrete: kind of the actions.
             scale: factor on the environment's reward, which is also the score.
             fixed_seed: every episode of every world starts as this seed says: alike.
@@ -114,7 +114,8 @@ class EnvPoolWorlds:
             raise SuiteError(
                 f"'{make.environment}' needs EnvPool, which is not installed: pip install 'pgx-core[envs]'"
             ) from error
-        seeds = [self._seed + int(world) if self._fixed_seed is None else self._fixed_seed for world in worlds]
+        fixed = self._fixed_seed
+        seeds = [world_seed(self._seed, int(world)) if fixed is None else fixed for world in worlds]
         environments = envpool.make_gymnasium(
             make.environment,
             num_envs=len(worlds),

@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from pgx_core.environments.environment import Environment, Outcome, Space, Task
+from pgx_core.environments.environment import Environment, Outcome, Space, Task, world_seed
 from pgx_core.errors import SuiteError
 
 EPISODE_STEPS = 1000
@@ -27,7 +27,7 @@ class LunarLanderWorlds:
     def __init__(self, tasks: Sequence[Task], seed: int) -> None:
         self._landers = [_lander(task) for task in tasks]
         for world, lander in enumerate(self._landers):
-            lander.reset(seed=seed + world)
+            lander.reset(seed=world_seed(seed, world))
 
     def reset(self, worlds: Int[np.ndarray, "w"]) -> Float[Tensor, "w observations"]:
         """See EnvironmentWorlds."""

@@ -54,6 +54,11 @@ def compile_robot(robot: Robot) -> RobotModel:
     except (ValueError, FileNotFoundError) as error:
         reason = " ".join(str(error).split())
         raise SuiteError(f"robot '{robot.name}': MuJoCo cannot load '{robot.mjcf}': {reason}") from error
+    if model.na:  # neither reset nor saved with the rest
+        raise SuiteError(
+            f"robot '{robot.name}': expected actuators without a state of their own, got activation dynamics in "
+            f"'{robot.mjcf}': leave dyntype and timeconst out"
+        )
     joints, home, sensors = _actuated_joints(model, robot), _home(model), _sensors(model)
     kinds = {_command_type(model, actuator) for actuator in range(model.nu)}
     if len(kinds) > 1:

@@ -37,6 +37,12 @@ class Evaluation:
     episodes: Float[np.ndarray, "P n E"]  # scores
     successes: Float[np.ndarray, "P n"]  # share of episodes that succeeded at some step; NaN if the suite reports none
 
+    def joined(self, other: Evaluation) -> Evaluation:
+        """This one, and where it was not asked the other."""
+        missing = np.isnan(self.episodes).all(-1)
+        episodes = np.where(missing[..., None], other.episodes, self.episodes)
+        return Evaluation(episodes, np.where(missing, other.successes, self.successes))
+
     @property
     def scores(self) -> Float[np.ndarray, "P n"]:
         """Mean over episodes."""

@@ -70,6 +70,12 @@ def mean_spearman(
     return float(np.mean(each[np.isfinite(each)])) if np.isfinite(each).any() else float("nan")
 
 
+def spearman_by_size(real: Float[np.ndarray, "m n"], members: Bool[np.ndarray, "m n"]) -> float:
+    """The `mean_spearman` of an estimate that knows but how many objectives share a subset: fewer are better."""
+    sizes = np.broadcast_to(members.sum(1, dtype=float)[:, None], real.shape)
+    return mean_spearman(-sizes, real, members)
+
+
 def regret(matrix: Float[np.ndarray, "n n"], labels: Int[np.ndarray, "n"]) -> float:
     """What of the gain by grouping is lost: (best - value) / (best - mean) over all partitions into as many groups.
 

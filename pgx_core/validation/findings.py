@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pgx_core.types import SubsetScores, load_record
-from pgx_core.validation.agreement import Correlations, Groups
+from pgx_core.validation.agreement import Correlations, Groups, spearman_by_size
 from pgx_core.validation.costs import Costs
 from pgx_core.validation.hessian import Sharpness
 from pgx_core.validation.sensitivity import Sensitivity
@@ -68,6 +68,7 @@ def figures(findings: Findings) -> dict[str, float]:
         "regret": groups.regret,
         "spearman": _mean(findings.correlations.spearman),
         "spearman_projection": _mean(findings.correlations_projection.spearman),
+        "spearman_by_size": spearman_by_size(findings.real.values, findings.real.subsets),
         "pearson": _mean(findings.correlations.pearson),
         "taylor_error_01pct": float(at[0.001]),
         "taylor_error_05pct": float(at[0.005]),
@@ -106,15 +107,17 @@ def table(findings: Findings) -> str:
             f"{_text(groups.ari)}, at k = {groups.k}; real training by itself chooses k = {groups.real_k}",
             f"regret             {_text(groups.regret)} (0: the best grouping into k by real training, 1: like random)",
             f"scores             Spearman {_text(found['spearman'])} (projection "
-            f"{_text(found['spearman_projection'])}), Pearson {_text(found['pearson'])}, means over objectives:",
+            f"{_text(found['spearman_projection'])}; by the subsets' sizes alone {_text(found['spearman_by_size'])}), "
+            f"Pearson {_text(found['pearson'])}, means over objectives:",
             *(
                 f"  {name:<{width}}  Spearman {_text(rho)} ({_text(low)} to {_text(high)})  Pearson {_text(r)}"
                 for name, rho, low, high, r in each
             ),
             f"Taylor error       {found['taylor_error_1pct']:.2%} of |log pi| at 1% of the parameters' length, "
             f"{found['taylor_residual_1pct']:.1%} of the log-ratio",
-            f"cost               real over estimated: {costs.flops_ratio:.1f} in operations, {costs.wall_ratio:.1f} in "
-            f"seconds, {costs.steps_ratio:.1f} in environment steps; meta-training, needed by both, left out",
+            f"cost               real over estimated: {costs.flops_ratio:.1f} in operations, "
+            f"{_text(costs.wall_ratio)} in seconds, {costs.steps_ratio:.1f} in environment steps; meta-training, "
+            "needed by both, left out",
             f"Hessian trace      groups {_text(found['hessian_trace_groups'])}, one policy "
             f"{_text(found['hessian_trace_joint'])}",
         ]

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import math
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import torch
 
+from pgx_core.files import write_file
 from pgx_core.learning.layout import Member
 from pgx_core.learning.network import clone_policy
 from pgx_core.run import read_run
 from pgx_core.scale import Part, Workers, spread_trainings
-from pgx_core.training.evaluation import EvaluationConfig, evaluate
+from pgx_core.training.evaluation import evaluate
 from pgx_core.training.progress import Progress
 from pgx_core.training.session import Trained, train_population
 from pgx_core.types import SubsetScores
@@ -22,6 +24,7 @@ from pgx_core.validation.validation import Validation, ValidationConfig
 BATCH = 48  # subsets that train as one population, at most
 WORLDS = 24  # of each subset's training: few, so that few steps still make many updates
 EPISODES = 4  # per policy and objective; the noise of training exceeds that of these
+SHARED = "validation/finetuned/side_by_side"  # a file that says that several processes trained here
 SEED = 30_000  # added to the run's: other worlds than its own trainings saw
 
 
@@ -30,7 +33,7 @@ class Spent:
     """What the real training and its evaluation took."""
 
     train_steps: int
-    train_seconds: float
+    train_seconds: float  # NaN where batches trained side by side: each then waited for the others, too
     evaluation_steps: int
     evaluation_seconds: float
 
@@ -46,7 +49,7 @@ def fine_tune(validation: Validation) -> tuple[SubsetScores, Spent]:
         RunError: a checkpoint cannot be read or written, or training diverged.
     """
     run, subsets = validation.run, validation.subsets
-    config = EvaluationConfig(EPISODES, run.config.evaluation.seed)
+    config = replace(run.evaluation, episodes=EPISODES)
     with Progress("real", validation.config.steps * len(subsets)) as progress:
         trained = [train_batch(validation, *batch, progress) for batch in batches(validation)]
     began = time.monotonic()
@@ -56,7 +59,7 @@ def fine_tune(validation: Validation) -> tuple[SubsetScores, Spent]:
     ]
     spent = Spent(
         train_steps=validation.config.steps * len(subsets),
-        train_seconds=sum(one.seconds for one in trained),
+        train_seconds=math.nan if run.path(SHARED).exists() else sum(one.seconds for one in trained),
         evaluation_steps=int(subsets.sum()) * EPISODES * run.suite.episode_steps,
         evaluation_seconds=time.monotonic() - began,
     )
@@ -79,6 +82,7 @@ def spread_fine_tuning(validation: Validation, workers: Workers) -> None:
     run, each = validation.run, validation.config.steps
     parts = [Part(run, _folder(first), each * (end - first)) for first, end in batches(validation)]
     jobs = [(run.folder.resolve(), validation.config, *batch) for batch in batches(validation)]
+    write_file(run.path(SHARED), "")
     spread_trainings("real", parts, train_job, jobs, workers)
 
 

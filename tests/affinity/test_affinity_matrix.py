@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pgx_core.affinity.matrix import AffinityConfig, estimate_affinity
+from pgx_core.affinity.matrix import AffinityConfig, _widened, estimate_affinity
 from pgx_core.affinity.subsets import SubsetConfig, sample_subsets
 from pgx_core.errors import ConfigError
 from pgx_core.types import SubsetScores
@@ -119,6 +119,15 @@ def test_errors_are_as_large_as_the_real_spread(shared: bool) -> None:
     real = np.std([trial.matrix for trial in trials], axis=0)[pairs].mean()
     estimated = np.mean([trial.errors for trial in trials], axis=0)[pairs].mean()
     assert 0.8 < estimated / real < 1.35
+
+
+@pytest.mark.parametrize("count", [2, 4, 8])
+def test_few_blocks_do_not_hide_their_noise(count: int) -> None:
+    weights = _widened(np.random.default_rng(0).dirichlet(np.ones(count), 20_000))
+    np.testing.assert_allclose(weights.sum(-1), 1.0)
+    blocks = np.random.default_rng(1).normal(size=count)
+    assert (weights @ blocks).std() == pytest.approx(blocks.std(ddof=1) / np.sqrt(count), rel=0.03)
+    assert _widened(np.ones((5, 1))).tolist() == [[1.0]] * 5
 
 
 def test_noise_that_whole_blocks_share_is_seen() -> None:

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from pgx_core.environments.environment import Task
+from pgx_core.environments import envpool_worlds
+from pgx_core.environments.environment import Task, world_seed
 from pgx_core.environments.metaworld import FIXED_GOALS, MT10, MT50, RANDOM_GOALS, environment_id
 
 GOAL = slice(36, 39)
@@ -46,10 +47,13 @@ def test_fixed_goals_are_the_same_in_every_episode_world_and_run() -> None:
 
 
 @pytest.mark.parametrize("environment", [RANDOM_GOALS, FIXED_GOALS], ids=["random", "fixed"])
-def test_the_batch_is_its_worlds_one_by_one_and_episodes_are_apart(environment) -> None:
+def test_the_batch_is_its_worlds_one_by_one_and_episodes_are_apart(environment, monkeypatch) -> None:
     names = ["push", "door-open", "push"]
     together = make(environment, names, 5)
-    alone = [make(environment, [name], 5 + index) for index, name in enumerate(names)]
+    alone = []
+    for index, name in enumerate(names):  # the only world of each, with the seed that it has among the others
+        monkeypatch.setattr(envpool_worlds, "world_seed", lambda seed, _, index=index: world_seed(seed, index))
+        alone.append(make(environment, [name], 5))
     first = together.reset(np.arange(3))
     assert torch.equal(first, torch.cat([world.reset(np.arange(1)) for world in alone]))
     for step, action in enumerate(actions(3, 12)):
@@ -109,3 +113,9 @@ def test_the_metaworld_package_answers_alike(name) -> None:
         assert bool(outcome.succeeded[0]) == bool(info["success"])
         successes.append(bool(info["success"]))
     assert any(successes) == (name == "reach")
+
+
+def test_no_world_of_a_run_starts_as_one_of_another_run_does() -> None:
+    assert len({world_seed(seed, world) for seed in range(20) for world in range(200)}) == 4000
+    starts = torch.cat([make(RANDOM_GOALS, ["reach"] * 2, seed).reset(np.arange(2))[:, GOAL] for seed in range(3)])
+    assert len(starts.unique(dim=0)) == 6

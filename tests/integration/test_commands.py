@@ -9,8 +9,11 @@ import pytest
 from PIL import Image
 
 from pgx_core.report.data import MethodScores, TradeOff
+from pgx_core.run import read_run
 from pgx_core.serving import load_bundle, verify_bundle
-from pgx_core.types import load_record
+from pgx_core.training.evaluation import Evaluation, evaluate
+from pgx_core.training.methods import own_objectives
+from pgx_core.types import Partition, load_record
 
 
 def test_verify_a_good_bundle(finished, call) -> None:
@@ -43,6 +46,23 @@ def test_golden_pairs_are_of_the_objectives_that_a_group_serves(finished) -> Non
             ids = golden[f"observation_{group}"][:, -4:]
             assert len(ids) == 64 and (ids.sum(1) == 1).all()
             assert set(labels[ids.argmax(1)]) == {group}
+
+
+def test_every_method_is_measured_from_the_same_starts_which_differ_from_run_to_run(finished, other) -> None:
+    starts = []
+    for folder in (finished, other.folder):
+        run = read_run(folder)
+        served, labels = (
+            run.population(run.trained(run.served)),
+            load_record(Partition, run.path("partition.npz")).labels,
+        )
+        every = load_record(Evaluation, run.path("evaluation/every_policy.npz"))
+        alone = evaluate(served, run.suite, run.evaluation, run.config.training.simulation, own_objectives(labels))
+        own = own_objectives(labels)
+        np.testing.assert_array_equal(every.episodes[own], alone.episodes[own])
+        assert np.isfinite(every.episodes).all(), "of every policy on every objective"
+        starts.append(run.evaluation.seed)
+    assert starts[1] - starts[0] == 1, "the seeds of the two runs are 0 and 1"
 
 
 def test_play_writes_a_film_and_a_plot(finished, tmp_path, call) -> None:

@@ -113,7 +113,9 @@ def test_processes_side_by_side_find_the_same(run, other, tmp_path, monkeypatch,
     monkeypatch.setattr("pgx_core.validation.stages.save_plots", lambda *results: None)  # they take seconds
     shared = shutil.copytree(other.folder, tmp_path / "shared")
     monkeypatch.delattr(Trainer, "iterate")  # in this process, which then cannot train: the jobs must have
-    assert call("validate", shared, *SETTINGS, "--workers", 2).status == 0
+    figures = tmp_path / "figures.json"
+    assert call("validate", shared, *SETTINGS, "--workers", 2, "--json", figures).status == 0
+    assert json.loads(figures.read_text())["wall_ratio"] is None, "they waited for each other"
     assert _results(run / "validation") == _results(shared / "validation")
     for folder in (run, shared):
         trained = {path.parent.name for path in (folder / "validation/finetuned").glob("*/checkpoint.pt")}

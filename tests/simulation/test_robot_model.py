@@ -100,6 +100,10 @@ BAD = {
         "actuator of joint 'shoulder': expected gain 1, got 2",
     ),
     "two actuators on one joint": ((('joint="elbow"', 'joint="shoulder"'),), "one actuator per joint, two drive"),
+    "a filtered actuator": (
+        ((' kp="10"', ' kp="10" timeconst="0.1"'),),
+        "without a state of their own, got activation",
+    ),
     "mixed actuators": (MOTORS[:1], "one kind of actuator, got effort and position"),
     "an actuator on a site": (((ELBOW, ON_A_SITE),), "'e' must drive one hinge or slide joint"),
     "a ball joint": (BALL, "'e' must drive one hinge or slide joint"),

@@ -7,7 +7,7 @@ from scipy.stats import pearsonr, spearmanr
 from pgx_core.affinity.matrix import AffinityConfig, estimate_affinity
 from pgx_core.affinity.subsets import SubsetConfig, sample_subsets
 from pgx_core.clustering.partitions import agreement
-from pgx_core.validation.agreement import correlate, mean_spearman, regret
+from pgx_core.validation.agreement import correlate, mean_spearman, regret, spearman_by_size
 from pgx_core.validation.estimates import groups_of
 
 SUBSETS = sample_subsets(4, SubsetConfig())
@@ -49,6 +49,16 @@ def test_constant_scores_have_no_correlation() -> None:
 
 
 @pytest.mark.filterwarnings("error")
+def test_scores_that_follow_the_size_of_the_subset_are_told() -> None:
+    subsets = sample_subsets(6, SubsetConfig())
+    noise = np.random.default_rng(0).normal(size=subsets.shape)
+    by_size = np.where(subsets, -subsets.sum(1)[:, None] + 1e-3 * noise, np.nan)
+    most = np.sqrt(3 * 5 * 10 / (15**2 - 1))  # of 5 pairs and 10 triples that hold an objective: ties miss the rest
+    assert spearman_by_size(by_size, subsets) == pytest.approx(most)
+    assert spearman_by_size(-by_size, subsets) == pytest.approx(-most)
+    assert abs(spearman_by_size(np.where(subsets, noise, np.nan), subsets)) < 0.3
+
+
 def test_few_subsets_have_an_interval_and_no_warning() -> None:
     """Some draws are of one subset alone, and have no correlation."""
     real, noise = np.random.default_rng(0).normal(size=(2, 4, 1))
