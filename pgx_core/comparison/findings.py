@@ -84,7 +84,9 @@ def find(runs: tuple[Run, ...]) -> Findings:
 def _best_single(run: Run, scores: dict[Method, np.ndarray]) -> Method | None:
     told = is_conditioned(run.served)
     singles = [method for method in scores if is_single(method) and (told or not is_conditioned(method))]
-    return max(singles, key=lambda method: float(interquartile_mean(scores[method])), default=None)
+    # Where the middle half is perfect, the rest decides.
+    level = {method: (float(interquartile_mean(scores[method])), float(mean(scores[method]))) for method in singles}
+    return max(singles, key=level.__getitem__, default=None)
 
 
 def _row(method: Method, found: list[MethodScores], base: np.ndarray | None) -> Row:

@@ -73,6 +73,15 @@ def test_without_a_single_policy_nothing_is_claimed(compared) -> None:
     assert json.loads(figures_json(found))["best_single"] is None
 
 
+def test_of_policies_whose_middle_half_is_perfect_the_rest_decides(compared) -> None:
+    runs = compared()
+    for run in runs:
+        for method, worst in (("joint", 0.0), ("joint_id", 0.5), ("joint_wide_id", 0.2), ("groups_id", 0.4)):
+            path = run.path(f"evaluation/{method}.npz")
+            save_record(path, replace(load_record(MethodScores, path), scores=np.array([worst, 1.0, 1.0, 1.0])))
+    assert find(runs).best_single == "joint_id"
+
+
 def test_blind_groups_are_compared_with_a_blind_policy(compared) -> None:
     found = find(compared({"joint": 0.1, "joint_id": 0.9, "groups": 0.5}, conditioned=False))
     assert (found.served, found.best_single) == ("groups", "joint")
