@@ -225,10 +225,11 @@ class Session:
         self._pulse.begin(start)
         tick = self._controller.tick(now)
         # It stood still in here: the watchdog has taken over. A simulator loses no tick to a slow machine.
-        late = not self._simulated and self._pulse.silence(time.monotonic()) >= self._patience
+        looked = time.monotonic()
+        late = not self._simulated and self._pulse.silence(looked) >= self._patience
         if tick.command is not None and not late:
             self._output.publish(tick.command)
-            self._beat_heart()
+            self._beat_heart(looked)
         else:
             self._commanded = 0
         if tick.command is None:
@@ -252,11 +253,14 @@ class Session:
                 self._heartbeat.publish(self._alive)
             time.sleep(1.0 / contract.control_rate)
 
-    def _beat_heart(self) -> None:
-        """Only a server that commands is alive to the watchdog, which else leaves a robot that nobody commands."""
+    def _beat_heart(self, looked: float) -> None:
+        """Only a server that commands is alive to the watchdog, which else leaves a robot that nobody commands.
+
+        It counts from when the server last `looked` at the time, monotonic s: it may stand still right after that.
+        """
         if self._commanded % self._ticks_per_heartbeat == 0:
             self._heartbeat.publish(self._alive)
-            self._pulse.beat(time.monotonic())
+            self._pulse.beat(looked)
         self._commanded += 1
 
     def _note(self, tick: Tick, now: Instant) -> None:
