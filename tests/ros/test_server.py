@@ -189,9 +189,14 @@ def test_autostart_ends_with_a_press_of_the_stop(start_server, rig: Rig, change,
     """Whoever releases it does not expect the robot to start."""
     server = start_server(autostart=True, use_sim_time=True, watchdog="", initial_objective="walk")
     button = recorder.talk(Bool, "/policy_server/estop")
-    button.publish(Bool(data=True))
+
+    def refused() -> bool:
+        button.publish(Bool(data=True))  # again: what comes before a server knows the button is lost
+        time.sleep(0.1)
+        return "the e-stop is pressed" in server.log
+
+    wait_until(refused, 15.0, "activation to be refused")
     rig.connect()
-    wait_until(lambda: "the e-stop is pressed" in server.log, 15.0, "activation to be refused")
     button.publish(Bool(data=False))
     for _ in range(20):  # several of its tries
         rig.step(commanded=False)

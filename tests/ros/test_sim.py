@@ -215,8 +215,13 @@ def test_delay_makes_a_topic_late(listener: Recorder, inject: Callable[..., Any]
     # In seconds of the machine, as the fault: a simulator that is kept waiting goes through fewer of its own.
     came = {stamp_of(item.message): item.arrival for item in listener.heard["/clock"][:]}
     late = [item for item in listener.heard["/imu/data"][mark:] if stamp_of(item.message) in came]
-    lags = [item.arrival - came[stamp_of(item.message)] for item in late]
-    assert len(lags) > 150 and np.median(lags) == pytest.approx(0.3, abs=0.05)
+    due = np.array([came[stamp_of(item.message)] for item in late]) + 0.3
+    arrived = np.array([item.arrival for item in late])
+    # A simulator that is kept waiting says them when it says anything again, and that is its clock first.
+    spoke = np.sort([item.arrival for item in listener.heard["/clock"]])
+    again = spoke[np.minimum(np.searchsorted(spoke, due), len(spoke) - 1)]
+    assert len(late) > 150 and np.median(arrived - due) > -0.04
+    assert np.median(arrived - np.maximum(due, again)) < 0.04
 
 
 def test_nan_frozen_shuffle_and_missing_say_what_they_should(

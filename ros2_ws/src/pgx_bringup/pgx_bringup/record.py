@@ -22,6 +22,7 @@ from pgx_core.errors import ConfigError
 
 LOOK_PERIOD = 0.1  # s between two looks for new topics
 DEPTH = 1000
+CHUNK = 1 << 18  # bytes of messages that are written at once, and may be lost
 OMITTED = ("/parameter_events", "/rosout")
 FIELD_TYPE = re.compile(r"^\s*([\w/]+)(?:\[[^\]]*\])?\s+\w+")
 SEPARATOR = "=" * 80
@@ -46,7 +47,7 @@ class Recorder:
         self._known = set(OMITTED)  # topics that were looked at
         self._failure: OSError | None = None
         self._stream = file.open("wb")
-        self._writer = Writer(self._stream)
+        self._writer = Writer(self._stream, chunk_size=CHUNK)
         self._writer.start(profile="ros2", library="pgx")
         self._look()
         self.node.create_timer(LOOK_PERIOD, self._look, clock=Clock(clock_type=ClockType.STEADY_TIME))
