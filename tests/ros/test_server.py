@@ -188,6 +188,7 @@ def test_autostart_ends_with_a_cleanup(start_server, change, state, recorder, bu
 def test_autostart_ends_with_a_press_of_the_stop(start_server, rig: Rig, change, state, recorder) -> None:
     """Whoever releases it does not expect the robot to start."""
     server = start_server(autostart=True, use_sim_time=True, watchdog="", initial_objective="walk")
+    server.wait_for("objectives in", 30.0)  # configured: a busy machine takes its time to start it
     button = recorder.talk(Bool, "/policy_server/estop")
 
     def refused() -> bool:
