@@ -55,10 +55,9 @@ from pgx_core.types import (
 
 TAYLOR_LENGTHS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1)  # relative; the paper reports 0.1 to 1%
 TAYLOR_TRANSITIONS = 1000
-TRAINING_SEED = 70_000  # added to the run's, for all after the meta policy: other worlds than another run's meta policy
-SCORING_SEED = (
-    60_000  # added to the run's, of the episodes that score subsets: other starts than those that measure the policies
-)
+# Both are added to the run's seed.
+TRAINING_SEED = 70_000  # of all trainings after the meta policy's: other worlds than another run's meta policy saw
+SCORING_SEED = 60_000  # of the episodes that score subsets: other starts than those that measure the policies
 
 
 def meta(run: Run) -> None:

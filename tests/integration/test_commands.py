@@ -52,13 +52,10 @@ def test_every_method_is_measured_from_the_same_starts_which_differ_from_run_to_
     starts = []
     for folder in (finished, other.folder):
         run = read_run(folder)
-        served, labels = (
-            run.population(run.trained(run.served)),
-            load_record(Partition, run.path("partition.npz")).labels,
-        )
+        served = run.population(run.trained(run.served))
+        own = own_objectives(load_record(Partition, run.path("partition.npz")).labels)
         every = load_record(Evaluation, run.path("evaluation/every_policy.npz"))
-        alone = evaluate(served, run.suite, run.evaluation, run.config.training.simulation, own_objectives(labels))
-        own = own_objectives(labels)
+        alone = evaluate(served, run.suite, run.evaluation, run.config.training.simulation, own)
         np.testing.assert_array_equal(every.episodes[own], alone.episodes[own])
         assert np.isfinite(every.episodes).all(), "of every policy on every objective"
         starts.append(run.evaluation.seed)
